@@ -1,0 +1,2 @@
+//! The `midwatch` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Tasks of the project: tests, benchmarks, soak runs.
+fn main() {}
