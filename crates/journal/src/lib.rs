@@ -1,1 +1,19 @@
-//! Part of midwatch.
+//! The durable record: every event of every run, in one place, from which all views are computed.
+//!
+//! [`Journal`] is the narrow seam; [`sqlite`] keeps it in one file, [`memory`] in memory for tests.
+//!
+//! What this crate is not: it starts nothing, decides nothing and interprets no event beyond the summary that lists need.
+
+mod error;
+mod fold;
+mod lease;
+mod log;
+pub mod memory;
+pub mod sqlite;
+mod summary;
+
+pub use error::Error;
+pub use fold::{Fold, Open, effective, recorded};
+
+pub use log::{Append, Appended, Done, Journal, Letter, Order, Row, RunQuery};
+pub use summary::{RunSummary, Status};

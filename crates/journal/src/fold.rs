@@ -1,0 +1,358 @@
+//! The fold from events to where a run stands: what is open, what was spent, what lists show.
+
+use std::collections::BTreeMap;
+
+use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose, WaitReason};
+use midwatch_workflow::{
+    Charge, Class, Ended, Event, EventKind, Money, OpId, ParkReason, Payload, Recorded, RunId, RunResult, RunStarted,
+    Spent, Timestamp,
+};
+
+use crate::{RunSummary, Status};
+
+/// Where a run stands after some of its events.
+#[derive(Clone, Debug)]
+pub struct Fold {
+    /// What lists show. Its `status`, `doing` and `wake_at` are brought up to date by [`Fold::summarize`].
+    pub summary: RunSummary,
+    /// What was asked for and has not ended.
+    pub open: BTreeMap<OpId, Open>,
+    /// When the run's own time is over.
+    pub deadline: Option<Timestamp>,
+    /// Whether an operator holds it.
+    pub is_paused: bool,
+    /// Whether it was told to stop.
+    pub is_cancelled: bool,
+    /// Whether it undoes its steps.
+    pub is_compensating: bool,
+    /// Why the engine parked it, if it did.
+    pub halted: Option<ParkReason>,
+    /// The last heartbeat of every step that is not done, by name and use.
+    pub progress: BTreeMap<(String, u32), Payload>,
+    /// Ids of signals that were received, by which repeats are recognised.
+    pub signal_ids: Vec<String>,
+}
+
+/// An operation that has not ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Open {
+    /// An attempt.
+    Attempt {
+        /// As it was asked for; without the input.
+        scheduled: Box<AttemptScheduled>,
+        /// When it was asked for.
+        at: Timestamp,
+        /// When it started; `None` while it waits.
+        started: Option<Timestamp>,
+        /// When it last said that it makes progress.
+        beat: Option<Timestamp>,
+        /// What it has spent, as far as heartbeats said.
+        charges: Vec<Charge>,
+    },
+    /// A wait.
+    Timer {
+        /// Until when.
+        until: Timestamp,
+        /// What for.
+        purpose: TimerPurpose,
+    },
+    /// A wait for a signal.
+    Signal {
+        /// Its name.
+        name: String,
+    },
+    /// A child run.
+    Child {
+        /// The child.
+        run: RunId,
+        /// Its workflow.
+        workflow: String,
+    },
+    /// A question to a person.
+    Person {
+        /// Why.
+        reason: ParkReason,
+    },
+}
+
+impl Fold {
+    /// Begins with event 1.
+    pub fn begin(start: &RunStarted, at: Timestamp) -> Self {
+        let summary = RunSummary {
+            run: start.run,
+            workflow: start.workflow.clone(),
+            workflow_id: start.workflow_id.clone(),
+            tenant: start.tenant.clone(),
+            status: Status::Running,
+            started_at: at,
+            updated_at: at,
+            ended_at: None,
+            wake_at: None,
+            events: 1,
+            steps: 0,
+            attempts: 0,
+            failures: 0,
+            spent: Spent::default(),
+            wasted: Money::ZERO,
+            doing: String::new(),
+            status_text: None,
+            parked: None,
+            class: None,
+            message: None,
+            compensated: 0,
+            parent: start.parent,
+            forked_from: start.forked_from,
+            worker: start.worker.clone(),
+        };
+        Self {
+            summary,
+            open: BTreeMap::new(),
+            deadline: start.timeout.map(|timeout| at + timeout),
+            is_paused: false,
+            is_cancelled: false,
+            is_compensating: false,
+            halted: None,
+            progress: BTreeMap::new(),
+            signal_ids: Vec::new(),
+        }
+    }
+
+    /// Folds a run's events from the first; `None` if there is none or the first is no start.
+    pub fn of(events: &[Event]) -> Option<Self> {
+        let (first, rest) = events.split_first()?;
+        let EventKind::RunStarted(start) = &first.kind else { return None };
+        let mut fold = Self::begin(start, first.at);
+        for (event, before) in rest.iter().zip(1..) {
+            match event.kind {
+                EventKind::Rewound { to, .. } => fold.rewind(&events[..before], to),
+                _ => fold.apply(event),
+            }
+        }
+        fold.summarize();
+        Some(fold)
+    }
+
+    /// Takes in the next event. A `rewound` needs all events: use [`Fold::of`].
+    pub fn apply(&mut self, event: &Event) {
+        self.summary.events += 1;
+        self.summary.updated_at = event.at;
+        match &event.kind {
+            EventKind::AttemptScheduled(attempt) => self.schedule(attempt, event.at),
+            EventKind::AttemptStarted { op } => {
+                if let Some(Open::Attempt { started, .. }) = self.open.get_mut(op) {
+                    *started = Some(event.at);
+                }
+            }
+            EventKind::Heartbeat { op, progress, charges } => self.beat(*op, progress, charges, event.at),
+            EventKind::AttemptEnded { op, result, charges } => self.end_attempt(*op, result, charges),
+            EventKind::TimerStarted { op, until, purpose } => {
+                self.open.insert(*op, Open::Timer { until: *until, purpose: purpose.clone() });
+            }
+            EventKind::SignalAwaited { op, name } => {
+                self.open.insert(*op, Open::Signal { name: name.clone() });
+            }
+            EventKind::ChildStarted { op, workflow, run, .. } => {
+                self.open.insert(*op, Open::Child { run: *run, workflow: workflow.clone() });
+            }
+            EventKind::TimerFired { op } | EventKind::ChildEnded { op, .. } | EventKind::Resolved { op, .. } => {
+                self.open.remove(op);
+            }
+            // What an abandoned attempt spent comes with its end; until then it is no longer waited for.
+            EventKind::Abandoned { op } => {
+                self.open.remove(op);
+            }
+            EventKind::Noted { note, .. } => self.note(note),
+            EventKind::Parked { op: Some(op), reason, message } => {
+                self.open.insert(*op, Open::Person { reason: *reason });
+                self.summary.message = Some(message.clone());
+            }
+            EventKind::Parked { op: None, reason, message } => {
+                self.halted = Some(*reason);
+                self.summary.message = Some(message.clone());
+            }
+            EventKind::Unparked { .. } => self.halted = None,
+            EventKind::CancelRequested { .. } => self.is_cancelled = true,
+            EventKind::Paused { .. } => self.is_paused = true,
+            EventKind::Resumed { .. } => self.is_paused = false,
+            EventKind::Recovered { worker } => self.summary.worker.clone_from(worker),
+            EventKind::RunEnded { result } => self.end_run(result, event.at),
+            EventKind::SignalReceived { id, .. } => self.signal_ids.extend(id.clone()),
+            EventKind::RunStarted(_) | EventKind::BudgetRaised { .. } | EventKind::Rewound { .. } => {}
+        }
+    }
+
+    /// Brings `status`, `doing`, `parked` and `wake_at` of the summary up to date.
+    pub fn summarize(&mut self) {
+        let summary = &mut self.summary;
+        if summary.ended_at.is_some() {
+            return;
+        }
+        let is_active = self.open.values().any(|open| matches!(open, Open::Attempt { .. }));
+        let person = self.open.values().find_map(|open| match open {
+            Open::Person { reason } => Some(*reason),
+            _ => None,
+        });
+        summary.parked = self.halted.or(person);
+        summary.status = match summary.parked {
+            Some(_) => Status::Parked,
+            None if self.is_paused => Status::Paused,
+            None if self.is_compensating => Status::Compensating,
+            None if is_active || self.open.is_empty() => Status::Running,
+            None => Status::Waiting,
+        };
+        let timers = self.open.values().filter_map(|open| match open {
+            Open::Timer { until, .. } => Some(*until),
+            _ => None,
+        });
+        summary.wake_at = timers.chain(self.deadline.filter(|_| !self.is_cancelled)).min();
+        summary.doing = self.open.values().next().map(Open::describe).unwrap_or_default();
+        if let more @ 1.. = self.open.len().saturating_sub(1) {
+            summary.doing.push_str(&format!(" (+{more})"));
+        }
+    }
+
+    /// Whether the run may leave memory: nothing of it is under way here.
+    pub fn is_idle(&self) -> bool {
+        !self.open.values().any(|open| matches!(open, Open::Attempt { .. }))
+    }
+
+    fn schedule(&mut self, attempt: &AttemptScheduled, at: Timestamp) {
+        self.summary.attempts += 1;
+        let started = attempt.waits.is_none().then_some(at);
+        let scheduled = Box::new(AttemptScheduled { input: None, ..attempt.clone() });
+        let open = Open::Attempt { scheduled, at, started, beat: None, charges: Vec::new() };
+        self.open.insert(attempt.op, open);
+    }
+
+    fn beat(&mut self, op: OpId, progress: &Payload, charges: &[Charge], at: Timestamp) {
+        if let Some(Open::Attempt { scheduled, beat, charges: spent, .. }) = self.open.get_mut(&op) {
+            *beat = Some(at);
+            spent.clear();
+            spent.extend_from_slice(charges);
+            self.progress.insert((scheduled.step.clone(), scheduled.nth), progress.clone());
+        }
+    }
+
+    fn end_attempt(&mut self, op: OpId, result: &Ended, charges: &[Charge]) {
+        let open = self.open.remove(&op);
+        self.summary.spent.add_all(charges);
+        match result {
+            Ended::Ok(_) => {
+                self.summary.steps += 1;
+                if let Some(Open::Attempt { scheduled, .. }) = open {
+                    self.progress.remove(&(scheduled.step, scheduled.nth));
+                }
+            }
+            Ended::Failed(failure) => {
+                self.summary.failures += 1;
+                self.summary.wasted += charges.iter().filter_map(|charge| charge.cost).sum();
+                self.summary.class = Some(failure.class);
+                self.summary.message = Some(failure.message.clone());
+            }
+        }
+    }
+
+    fn note(&mut self, note: &Note) {
+        match note {
+            Note::Status(text) => self.summary.status_text = Some(text.clone()),
+            Note::Compensating { .. } => self.is_compensating = true,
+            Note::Patched(_) | Note::GaveUp { .. } => {}
+        }
+    }
+
+    fn end_run(&mut self, result: &RunResult, at: Timestamp) {
+        let summary = &mut self.summary;
+        self.open.clear();
+        self.progress.clear();
+        summary.ended_at = Some(at);
+        summary.wake_at = None;
+        summary.parked = None;
+        summary.doing = String::new();
+        match result {
+            RunResult::Completed(_) => {
+                summary.status = Status::Completed;
+                summary.class = None;
+                summary.message = None;
+            }
+            RunResult::Failed { failure, compensated, .. } => {
+                summary.status = match (compensated, failure.class) {
+                    (1.., _) => Status::Compensated,
+                    (0, Class::Cancelled) => Status::Cancelled,
+                    (0, _) => Status::Failed,
+                };
+                summary.compensated = *compensated;
+                summary.class = Some(failure.class);
+                summary.message = Some(failure.message.clone());
+            }
+        }
+    }
+
+    /// Goes back to the state after event `to`; counts and costs stay.
+    fn rewind(&mut self, before: &[Event], to: u64) {
+        let kept = usize::try_from(to).unwrap_or(usize::MAX).min(before.len());
+        let Some(then) = Fold::of(&before[..kept]) else { return };
+        let now = std::mem::replace(self, then);
+        self.summary.events = now.summary.events + 1;
+        self.summary.updated_at = now.summary.updated_at;
+        self.summary.attempts = now.summary.attempts;
+        self.summary.failures = now.summary.failures;
+        self.summary.spent = now.summary.spent;
+        self.summary.wasted = now.summary.wasted;
+        self.summary.worker = now.summary.worker;
+        self.signal_ids = now.signal_ids;
+    }
+}
+
+impl Open {
+    /// Says in a few words what it is.
+    pub fn describe(&self) -> String {
+        match self {
+            Open::Attempt { scheduled, started: None, .. } => {
+                let behind = match scheduled.waits {
+                    Some(WaitReason::Gate) => "at the gate",
+                    Some(WaitReason::Paused) => "held by a pause",
+                    Some(WaitReason::Queue) | None => "queued",
+                };
+                format!("{} {behind}", scheduled.step)
+            }
+            Open::Attempt { scheduled, .. } if scheduled.attempt > 1 => {
+                format!("{} attempt {}", scheduled.step, scheduled.attempt)
+            }
+            Open::Attempt { scheduled, .. } => scheduled.step.clone(),
+            Open::Timer { purpose: TimerPurpose::Retry { step, attempt, of, .. }, .. } => {
+                format!("{step} waits for attempt {attempt}/{of}")
+            }
+            Open::Timer { purpose: TimerPurpose::Sleep, .. } => "sleep".to_owned(),
+            Open::Timer { purpose: TimerPurpose::SignalTimeout, .. } => "signal timeout".to_owned(),
+            Open::Signal { name } => format!("signal {name}"),
+            Open::Child { run, workflow } => format!("child {workflow} {}", run.short()),
+            Open::Person { reason } => format!("a person ({reason:?})").to_lowercase(),
+        }
+    }
+}
+
+/// The events that count for a run's state, with their numbers: those that a later `rewound` voids are left out.
+pub fn effective(events: &[Event]) -> Vec<(u64, &Event)> {
+    let mut kept: Vec<(u64, &Event)> = Vec::with_capacity(events.len());
+    for (event, number) in events.iter().zip(1..) {
+        match event.kind {
+            EventKind::Rewound { to, .. } => kept.retain(|(number, _)| *number <= to),
+            _ => kept.push((number, event)),
+        }
+    }
+    kept
+}
+
+/// What an execution must know of the journal before it replays it.
+pub fn recorded(events: &[(u64, &Event)]) -> Recorded {
+    let mut recorded = Recorded::default();
+    for (_, event) in events {
+        if let Some(op) = event.kind.op() {
+            recorded.ops = recorded.ops.max(op.0);
+        }
+        if let EventKind::Noted { note: Note::Patched(id), .. } = &event.kind {
+            recorded.patches.insert(id.clone());
+        }
+    }
+    recorded
+}

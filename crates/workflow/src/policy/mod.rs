@@ -1,0 +1,13 @@
+//! How often, how fast and how long a step may be tried.
+
+mod backoff;
+mod budget;
+mod jitter;
+mod retry;
+mod timeout;
+
+pub use backoff::Backoff;
+pub use budget::{Budget, OnReached};
+pub use jitter::Jitter;
+pub use retry::{Decision, DelayReason, GiveUp, Retried, RetryPolicy, Tried};
+pub use timeout::Timeouts;

@@ -1,0 +1,140 @@
+//! What an attempt at a step knows about itself, and what it can say to its engine.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Charge, Failure, Name, Payload, RunId, Spent, WorkflowId, span_id};
+
+/// Given to every attempt. Cheap to clone.
+#[derive(Clone)]
+pub struct StepContext(Arc<AttemptInfo>);
+
+/// What an engine says about an attempt.
+pub struct AttemptInfo {
+    /// The run.
+    pub run: RunId,
+    /// The user's id for the run.
+    pub workflow_id: WorkflowId,
+    /// The workflow's name.
+    pub workflow: Name,
+    /// The step's name.
+    pub step: Name,
+    /// The how-manieth use of that name in the run, from 1.
+    pub nth: u32,
+    /// Which attempt, from 1.
+    pub attempt: u32,
+    /// The idempotency key.
+    pub key: Arc<str>,
+    /// The trace that the run belongs to; the run's own id unless its start brought a `traceparent`.
+    pub trace: [u8; 16],
+    /// For whom the run works.
+    pub tenant: Option<String>,
+    /// The outside party of the step.
+    pub target: Option<Name>,
+    /// What the last heartbeat of an earlier attempt said.
+    pub progress: Option<Payload>,
+    /// Where heartbeats and charges go.
+    pub reporter: Arc<dyn Reporter>,
+}
+
+/// The engine's end of an attempt.
+pub trait Reporter: Send + Sync {
+    /// Takes a sign of progress; an engine may keep only the newest of several within a second.
+    fn heartbeat(&self, progress: Payload);
+
+    /// Books what the attempt spent; it counts whether the attempt succeeds or not.
+    fn charge(&self, charge: Charge);
+
+    /// What the attempt has spent so far.
+    fn spent(&self) -> Spent;
+}
+
+impl StepContext {
+    /// Makes the context of an attempt; called by engines.
+    pub fn new(info: AttemptInfo) -> Self {
+        Self(Arc::new(info))
+    }
+
+    /// The idempotency key: the same for every attempt at this step, replay and engine. Give it to whoever has the effect.
+    pub fn idempotency_key(&self) -> &str {
+        &self.0.key
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> RunId {
+        self.0.run
+    }
+
+    /// The user's id for the run.
+    pub fn workflow_id(&self) -> &WorkflowId {
+        &self.0.workflow_id
+    }
+
+    /// The workflow's name.
+    pub fn workflow(&self) -> &str {
+        &self.0.workflow
+    }
+
+    /// The step's name.
+    pub fn step(&self) -> &str {
+        &self.0.step
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.0.attempt
+    }
+
+    /// For whom the run works.
+    pub fn tenant(&self) -> Option<&str> {
+        self.0.tenant.as_deref()
+    }
+
+    /// The outside party that the step names.
+    pub fn target(&self) -> Option<&str> {
+        self.0.target.as_deref()
+    }
+
+    /// Says that the attempt makes progress; never waits. `progress` is kept for the next attempt and for people.
+    ///
+    /// # Errors
+    /// Class `invalid_request` if `progress` has no JSON form.
+    pub fn heartbeat<T: Serialize + ?Sized>(&self, progress: &T) -> Result<(), Failure> {
+        self.0.reporter.heartbeat(Payload::of(progress)?);
+        Ok(())
+    }
+
+    /// What the last heartbeat of an earlier attempt at this step said, to go on from there.
+    ///
+    /// # Errors
+    /// Class `bug` if it is not a `T`.
+    pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
+        self.0.progress.as_ref().map(Payload::read).transpose()
+    }
+
+    /// Books what was spent; it counts whether the attempt succeeds or not.
+    pub fn charge(&self, charge: Charge) {
+        self.0.reporter.charge(charge);
+    }
+
+    /// What the attempt has spent so far.
+    pub fn spent(&self) -> Spent {
+        self.0.reporter.spent()
+    }
+
+    /// The W3C `traceparent` for requests of this attempt.
+    pub fn traceparent(&self) -> String {
+        let trace: String = self.0.trace.iter().map(|byte| format!("{byte:02x}")).collect();
+        let span = u64::from_be_bytes(span_id(self.0.run, &self.0.step, self.0.nth, self.0.attempt));
+        format!("00-{trace}-{span:016x}-01")
+    }
+}
+
+impl fmt::Debug for StepContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "attempt {} at {} of {}", self.0.attempt, self.0.step, self.0.run)
+    }
+}
