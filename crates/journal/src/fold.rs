@@ -70,6 +70,8 @@ pub enum Open {
     },
     /// A question to a person.
     Person {
+        /// The step that it is about.
+        step: Option<String>,
         /// Why.
         reason: ParkReason,
     },
@@ -94,6 +96,7 @@ impl Fold {
             failures: 0,
             spent: Spent::default(),
             wasted: Money::ZERO,
+            children: 0,
             doing: String::new(),
             status_text: None,
             parked: None,
@@ -162,11 +165,11 @@ impl Fold {
                 self.open.remove(op);
             }
             EventKind::Noted { note, .. } => self.note(note),
-            EventKind::Parked { op: Some(op), reason, message } => {
-                self.open.insert(*op, Open::Person { reason: *reason });
+            EventKind::Parked { op: Some(op), step, reason, message } => {
+                self.open.insert(*op, Open::Person { step: step.clone(), reason: *reason });
                 self.summary.message = Some(message.clone());
             }
-            EventKind::Parked { op: None, reason, message } => {
+            EventKind::Parked { op: None, reason, message, .. } => {
                 self.halted = Some(*reason);
                 self.summary.message = Some(message.clone());
             }
@@ -189,7 +192,7 @@ impl Fold {
         }
         let is_active = self.open.values().any(|open| matches!(open, Open::Attempt { .. }));
         let person = self.open.values().find_map(|open| match open {
-            Open::Person { reason } => Some(*reason),
+            Open::Person { reason, .. } => Some(*reason),
             _ => None,
         });
         summary.parked = self.halted.or(person);
@@ -205,6 +208,8 @@ impl Fold {
             _ => None,
         });
         summary.wake_at = timers.chain(self.deadline.filter(|_| !self.is_cancelled)).min();
+        let children = self.open.values().filter(|open| matches!(open, Open::Child { .. })).count();
+        summary.children = u32::try_from(children).unwrap_or(u32::MAX);
         summary.doing = self.open.values().next().map(Open::describe).unwrap_or_default();
         if let more @ 1.. = self.open.len().saturating_sub(1) {
             summary.doing.push_str(&format!(" (+{more})"));
@@ -267,6 +272,7 @@ impl Fold {
         summary.ended_at = Some(at);
         summary.wake_at = None;
         summary.parked = None;
+        summary.children = 0;
         summary.doing = String::new();
         match result {
             RunResult::Completed(_) => {
@@ -311,6 +317,8 @@ impl Open {
                 let behind = match scheduled.waits {
                     Some(WaitReason::Gate) => "at the gate",
                     Some(WaitReason::Paused) => "held by a pause",
+                    Some(WaitReason::Code) => "without code",
+                    Some(WaitReason::Stopping) => "until the next start",
                     Some(WaitReason::Queue) | None => "queued",
                 };
                 format!("{} {behind}", scheduled.step)
@@ -326,7 +334,7 @@ impl Open {
             Open::Timer { purpose: TimerPurpose::SignalTimeout, .. } => "signal timeout".to_owned(),
             Open::Signal { name } => format!("signal {name}"),
             Open::Child { run, workflow } => format!("child {workflow} {}", run.short()),
-            Open::Person { reason } => format!("a person ({reason:?})").to_lowercase(),
+            Open::Person { reason, .. } => format!("a person ({reason:?})").to_lowercase(),
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct Append {
     pub run: RunId,
     /// The number of the first event; 1 starts the run.
     pub first: u64,
-    /// The events as a JSON array.
+    /// The events as a JSON array; without any, only the summary is replaced.
     pub body: String,
     /// The run's new summary, if it changed enough to matter; always there when `first` is 1.
     pub summary: Option<Box<RunSummary>>,

@@ -117,6 +117,9 @@ pub struct RunSummary {
     pub spent: Spent,
     /// What failed attempts cost of it.
     pub wasted: Money,
+    /// How many child runs it waits for.
+    #[serde(default)]
+    pub children: u32,
     /// What it does or waits for, in a few words, e.g. `charge_card attempt 2` or `signal approve`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub doing: String,

@@ -121,6 +121,17 @@ pub enum Message {
         /// Who.
         by: String,
     },
+    /// Make a new run that keeps this one's journal up to an event.
+    Fork {
+        /// The new run.
+        run: RunId,
+        /// The last event that it keeps.
+        event: u64,
+        /// Whether the steps that it repeats keep the parent's idempotency keys.
+        keys: ForkKeys,
+        /// Who.
+        by: String,
+    },
     /// Raise the run's budget, and go on if it is parked for it.
     RaiseBudget {
         /// By how many dollars.
@@ -130,6 +141,17 @@ pub enum Message {
         /// Who.
         by: String,
     },
+}
+
+/// Which idempotency keys a fork uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForkKeys {
+    /// The parent's, so that what the parent had done is not done again.
+    #[default]
+    Parent,
+    /// New ones: the fork does everything anew.
+    Own,
 }
 
 /// Why an engine could not do what was asked. Trouble of the engine, never journaled.

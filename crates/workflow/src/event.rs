@@ -123,6 +123,9 @@ pub enum EventKind {
         /// The operation that waits for the answer; `None` if the engine parked the run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         op: Option<OpId>,
+        /// The step that it is about, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<String>,
         /// Why.
         reason: ParkReason,
         /// The same for people, with what to do.
@@ -306,6 +309,10 @@ pub enum WaitReason {
     Gate,
     /// The run is paused.
     Paused,
+    /// No step of that name is registered.
+    Code,
+    /// The engine is stopping; the next process starts it.
+    Stopping,
 }
 
 /// How an attempt or a child ended.

@@ -31,7 +31,7 @@ pub use definition::{
     Data, KeyScope, Name, Named, Step, StepDefinition, StepOptions, Workflow, WorkflowDefinition, WorkflowOptions,
     step_fn, workflow_fn,
 };
-pub use engine::{Engine, EngineError, Message, NewRun, OnDuplicate, Started};
+pub use engine::{Engine, EngineError, ForkKeys, Message, NewRun, OnDuplicate, Started};
 pub use event::{Ended, Event, EventKind, ParkReason, Resolution, RunResult, RunStarted};
 pub use execution::{Advanced, Execution, Progress, panic_message};
 pub use failure::{Class, Failure};

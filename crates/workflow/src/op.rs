@@ -37,6 +37,8 @@ pub enum OpKind {
     Child(Box<Child>),
     /// Ask a person, and answer with the resolution.
     Park {
+        /// The step that it is about.
+        step: Name,
         /// Why.
         reason: ParkReason,
         /// The same for people.
@@ -124,9 +126,12 @@ impl Op {
                 run: child.run,
                 input: child.input.clone(),
             },
-            OpKind::Park { reason, message } => {
-                EventKind::Parked { op: Some(op), reason: *reason, message: message.clone() }
-            }
+            OpKind::Park { step, reason, message } => EventKind::Parked {
+                op: Some(op),
+                step: Some(step.to_string()),
+                reason: *reason,
+                message: message.clone(),
+            },
             OpKind::Note(note) => EventKind::Noted { op, note: note.clone() },
             OpKind::Abandon => EventKind::Abandoned { op },
             OpKind::CancelChild => return None,

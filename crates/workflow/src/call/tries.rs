@@ -264,7 +264,7 @@ impl<'a> Tries<'a> {
 
     async fn ask_person(&self, reason: ParkReason, failure: Failure) -> Result<Reaction, Failure> {
         let message = format!("step {}: {failure}", self.spec.name);
-        match park(self.cx, reason, message).await? {
+        match park(self.cx, &self.spec.name, reason, message).await? {
             Resolution::Retry => Ok(Reaction::Again),
             Resolution::Done(output) => Ok(Reaction::Done(output)),
             Resolution::Fail => Err(self.give_up(failure, GiveUp::Class)),
@@ -273,8 +273,13 @@ impl<'a> Tries<'a> {
 }
 
 /// Waits for a person's answer.
-pub(crate) async fn park(cx: &Context, reason: ParkReason, message: String) -> Result<Resolution, Failure> {
-    match cx.ask(OpKind::Park { reason, message })?.await? {
+pub(crate) async fn park(
+    cx: &Context,
+    step: &Name,
+    reason: ParkReason,
+    message: String,
+) -> Result<Resolution, Failure> {
+    match cx.ask(OpKind::Park { step: step.clone(), reason, message })?.await? {
         Answer::Outcome(Outcome::Resolved(resolution)) => Ok(resolution),
         _ => Err(Failure::new(Class::Bug, "engine answered a parked operation with something else")),
     }

@@ -63,7 +63,7 @@ async fn compensate(cx: &Context, undo: Undo) -> By {
     loop {
         let Err(failure) = run_step(cx, &spec, undo.input.clone(), None).await else { return By::Step };
         let message = format!("compensation {} failed: {failure}", spec.name);
-        match park(cx, ParkReason::CompensationFailed, message).await {
+        match park(cx, &spec.name, ParkReason::CompensationFailed, message).await {
             Ok(Resolution::Retry) => {}
             Ok(Resolution::Done(_)) => return By::Person,
             Ok(Resolution::Fail) | Err(_) => return By::Nobody,
