@@ -1,0 +1,11 @@
+extern crate midwatch_workflow as midwatch;
+
+#[allow(unused_imports)]
+use midwatch::{Context, Failure, StepContext};
+#[allow(unused_imports)]
+use midwatch_macros::{step, workflow};
+
+#[step]
+struct Charge;
+
+fn main() {}
