@@ -1,1 +1,34 @@
-//! Part of midwatch.
+//! Durable AI-agent workflows that say why they are slow, stuck or expensive.
+//!
+//! ```
+//! use midwatch::{Context, Failure, StepContext, step, workflow};
+//!
+//! #[step(timeout = "30s")]
+//! async fn charge_card(cx: StepContext, cents: u64) -> Result<String, Failure> {
+//!     // The key is the same on every attempt: a payment API that honours it charges once.
+//!     Ok(format!("{cents} cents charged under {}", cx.idempotency_key()))
+//! }
+//!
+//! #[step]
+//! async fn refund(_cx: StepContext, charge: String) -> Result<(), Failure> {
+//!     println!("undoing: {charge}");
+//!     Ok(())
+//! }
+//!
+//! #[workflow]
+//! async fn checkout(cx: Context, cents: u64) -> Result<String, Failure> {
+//!     cx.step(charge_card, &cents).compensate(refund, |charge| charge).await
+//! }
+//! ```
+
+#[doc(inline)]
+pub use midwatch_macros::{step, workflow};
+#[doc(inline)]
+pub use midwatch_workflow::{
+    Approval, AttemptInfo, Backoff, Budget, Certainty, Charge, ChildCall, Class, Context, Data, Decision,
+    DelayReason, Ended, Engine, EngineError, Event, EventKind, Failure, GiveUp, InvalidId, InvalidMoney,
+    Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate, OnReached, ParkReason, Payload,
+    Reporter, Resolution, Retried, RetryPolicy, RunId, RunResult, RunStarted, SignalCall, Spent, Started,
+    Step, StepCall, StepContext, StepDefinition, StepOptions, Timeouts, Timestamp, Tried, Usage, Workflow,
+    WorkflowDefinition, WorkflowId, WorkflowOptions, step_fn, workflow_fn,
+};
