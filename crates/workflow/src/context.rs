@@ -81,7 +81,8 @@ impl Context {
     /// A random number; the same on replay.
     pub fn random(&self) -> u64 {
         let draw = self.shared.lock().next_draw();
-        xxh3_64_with_seed(self.shared.start.run.as_bytes(), draw)
+        let origin = self.shared.start.forked_from.map_or(self.run_id(), |fork| fork.origin);
+        xxh3_64_with_seed(origin.as_bytes(), draw)
     }
 
     /// A random UUID (version 4) in its usual form; the same on replay.
@@ -130,11 +131,7 @@ impl Context {
         self.shared.lock().cancelled.clone()
     }
 
-    pub(crate) fn timer(
-        &self,
-        until: Timestamp,
-        purpose: TimerPurpose,
-    ) -> Result<Asked, Failure> {
+    pub(crate) fn timer(&self, until: Timestamp, purpose: TimerPurpose) -> Result<Asked, Failure> {
         self.ask(OpKind::Timer { until, purpose })
     }
 

@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::time::{millis, millis_option};
-use crate::{Budget, Charge, Class, DelayReason, Failure, GiveUp, OpId, Payload, RunId, Timestamp, WorkflowId};
+use crate::{
+    Budget, Charge, Class, DelayReason, Failure, GiveUp, OpId, Payload, RunId, Timestamp, WorkflowId,
+};
 
 /// One entry of a run's journal. Events of a run are numbered from 1; the number is the event's place, not part of it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -249,6 +251,10 @@ pub struct ForkedFrom {
     pub run: RunId,
     /// The last of the parent's events that the fork shares.
     pub event: u64,
+    /// When the first of its ancestors started: what the fork repeats, it repeats with that one's clock.
+    pub origin_at: Timestamp,
+    /// The first of its ancestors, whose random numbers it draws.
+    pub origin: RunId,
 }
 
 /// An attempt, as it was asked for.
@@ -271,7 +277,12 @@ pub struct AttemptScheduled {
     #[serde(rename = "timeout_ms", with = "millis")]
     pub timeout: Duration,
     /// The longest silence between heartbeats, in milliseconds.
-    #[serde(default, rename = "heartbeat_ms", with = "millis_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "heartbeat_ms",
+        with = "millis_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub heartbeat: Option<Duration>,
     /// The queue it goes through.
     #[serde(default, skip_serializing_if = "Option::is_none")]

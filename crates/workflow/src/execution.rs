@@ -14,7 +14,9 @@ use crate::context::Context;
 use crate::op::{Op, Outcome};
 use crate::pattern::saga;
 use crate::state::{Recorded, Shared, Shield};
-use crate::{Class, Failure, Money, OpId, Payload, RunResult, RunStarted, Spent, Timestamp, WorkflowDefinition};
+use crate::{
+    Class, Failure, Money, OpId, Payload, RunResult, RunStarted, Spent, Timestamp, WorkflowDefinition,
+};
 
 /// A run in memory.
 pub struct Execution {
@@ -56,7 +58,12 @@ pub enum Progress {
 
 impl Execution {
     /// Makes the execution of a run that started at `at`; nothing happens before it is advanced.
-    pub fn new(definition: &WorkflowDefinition, start: RunStarted, at: Timestamp, recorded: Recorded) -> Self {
+    pub fn new(
+        definition: &WorkflowDefinition,
+        start: RunStarted,
+        at: Timestamp,
+        recorded: Recorded,
+    ) -> Self {
         let input = start.input.clone();
         let shared = Arc::new(Shared::new(start, at, recorded));
         let cx = Context::new(Arc::clone(&shared), Shield::Open);
@@ -68,7 +75,7 @@ impl Execution {
                 Err(failure) => saga::unwind(&unwinding, failure).await,
             }
         });
-        let inputs = [(at, Input::Start)].into();
+        let inputs = [(shared.lock().now, Input::Start)].into();
         Self { shared, future: Some(future), root: Arc::default(), inputs }
     }
 
@@ -104,7 +111,10 @@ impl Execution {
             }
         }
         let mut state = self.shared.lock();
-        if progress == Progress::Waiting && self.future.is_some() && (self.root.is_stray() || !state.is_waiting()) {
+        if progress == Progress::Waiting
+            && self.future.is_some()
+            && (self.root.is_stray() || !state.is_waiting())
+        {
             progress = Progress::Stray;
         }
         Advanced { ops: state.take_asked(), progress }

@@ -137,7 +137,12 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// How long the target asks us to wait, in milliseconds in the journal.
-    #[serde(default, rename = "retry_after_ms", with = "millis_option", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "retry_after_ms",
+        with = "millis_option",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub retry_after: Option<Duration>,
     /// Whether the attempt may have had its effect nevertheless.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -28,8 +28,8 @@ mod usage;
 pub use call::{ChildCall, SignalCall, StepCall};
 pub use context::Context;
 pub use definition::{
-    Data, KeyScope, Name, Named, Step, StepDefinition, StepOptions, Workflow, WorkflowDefinition, WorkflowOptions,
-    step_fn, workflow_fn,
+    Data, KeyScope, Name, Named, Step, StepDefinition, StepOptions, Workflow, WorkflowDefinition,
+    WorkflowOptions, step_fn, workflow_fn,
 };
 pub use engine::{Engine, EngineError, ForkKeys, Message, NewRun, OnDuplicate, Started};
 pub use event::{Ended, Event, EventKind, ParkReason, Resolution, RunResult, RunStarted};

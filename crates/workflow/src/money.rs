@@ -118,12 +118,9 @@ mod tests {
 
     #[test]
     fn money_prints_and_parses_exactly() {
-        for (text, picos) in [
-            ("$0.00", 0),
-            ("$1.50", 1_500_000_000_000),
-            ("$0.000135", 135_000_000),
-            ("$0.000000000001", 1),
-        ] {
+        for (text, picos) in
+            [("$0.00", 0), ("$1.50", 1_500_000_000_000), ("$0.000135", 135_000_000), ("$0.000000000001", 1)]
+        {
             assert_eq!(Money::from_picos(picos).to_string(), text);
             assert_eq!(text.parse(), Ok(Money::from_picos(picos)));
         }

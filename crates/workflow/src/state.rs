@@ -32,7 +32,7 @@ impl Shared {
         let key_base = start.key_base.clone();
         let key_base = key_base.unwrap_or_else(|| crate::key_base(&start.workflow_id, start.run));
         let state = State {
-            now: at,
+            now: start.forked_from.map_or(at, |fork| fork.origin_at),
             started: at,
             last_op: 0,
             recorded,
@@ -214,7 +214,9 @@ impl State {
         let open: Vec<(OpId, bool)> = self
             .slots
             .iter()
-            .filter(|(_, slot)| slot.shield == Shield::Open && matches!(slot.progress, SlotProgress::Pending(_)))
+            .filter(|(_, slot)| {
+                slot.shield == Shield::Open && matches!(slot.progress, SlotProgress::Pending(_))
+            })
             .map(|(id, slot)| (*id, slot.is_child))
             .collect();
         let mut wakers = Vec::new();

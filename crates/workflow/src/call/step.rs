@@ -37,7 +37,11 @@ impl<O: Data> StepCall<O> {
     }
 
     /// Registers, when the step has succeeded, the step that undoes it.
-    pub fn compensate<S: Step>(mut self, undo: S, input: impl FnOnce(O) -> S::Input + Send + 'static) -> Self {
+    pub fn compensate<S: Step>(
+        mut self,
+        undo: S,
+        input: impl FnOnce(O) -> S::Input + Send + 'static,
+    ) -> Self {
         let spec = StepSpec::of(&undo);
         self.spec.undo = Some(spec.name.clone());
         self.undo = Some((spec, Box::new(move |output| Payload::of(&input(output.read()?)))));

@@ -201,7 +201,8 @@ impl<'a> Tries<'a> {
 
     fn seed(&self) -> u64 {
         let run = self.cx.run_id();
-        xxh3_64_with_seed(self.spec.name.as_bytes(), u64::from(self.nth)) ^ xxh3_64_with_seed(run.as_bytes(), 0)
+        xxh3_64_with_seed(self.spec.name.as_bytes(), u64::from(self.nth))
+            ^ xxh3_64_with_seed(run.as_bytes(), 0)
     }
 
     async fn wait(&self, until: Timestamp, because: DelayReason) -> Result<(), Failure> {
@@ -249,17 +250,23 @@ impl<'a> Tries<'a> {
             let mut usage = self.spent.usage;
             usage.input = usage.input.saturating_sub(self.granted.usage.input);
             usage.output = usage.output.saturating_sub(self.granted.usage.output);
-            budget.reached(&Spent { usage, cost, unpriced: 0 }).map(|what| format!("step {}: {what}", self.spec.name))
+            budget
+                .reached(&Spent { usage, cost, unpriced: 0 })
+                .map(|what| format!("step {}: {what}", self.spec.name))
         });
         let state = self.cx.shared().lock();
-        step.or_else(|| state.budget.and_then(|budget| budget.reached(&state.spent)).map(|what| format!("run: {what}")))
+        step.or_else(|| {
+            state.budget.and_then(|budget| budget.reached(&state.spent)).map(|what| format!("run: {what}"))
+        })
     }
 
     fn parks_on_budget(&self) -> bool {
         let run = self.cx.shared().lock().budget;
         let budgets = [self.spec.options.budget, run];
         let mut rules = budgets.into_iter().flatten().map(|budget| budget.on_reached);
-        rules.next().is_some_and(|first| first == OnReached::Park && rules.all(|rule| rule == OnReached::Park))
+        rules
+            .next()
+            .is_some_and(|first| first == OnReached::Park && rules.all(|rule| rule == OnReached::Park))
     }
 
     async fn ask_person(&self, reason: ParkReason, failure: Failure) -> Result<Reaction, Failure> {

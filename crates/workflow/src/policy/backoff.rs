@@ -61,7 +61,9 @@ impl Backoff {
     /// The first and the longest wait, the bounds within which decorrelated jitter moves.
     pub(crate) fn bounds(&self) -> (Duration, Duration) {
         match self {
-            Backoff::Linear { initial, max, .. } | Backoff::Exponential { initial, max, .. } => (*initial, *max),
+            Backoff::Linear { initial, max, .. } | Backoff::Exponential { initial, max, .. } => {
+                (*initial, *max)
+            }
             Backoff::Chain(parts) => {
                 let last = parts.last().map_or(Duration::ZERO, |(_, part)| part.bounds().1);
                 (self.delay(1), last)
@@ -90,11 +92,7 @@ fn chained(parts: &[(u32, Backoff)], mut retry: u32) -> Duration {
 impl Default for Backoff {
     /// 1 s, doubled each time, at most 60 s.
     fn default() -> Self {
-        Backoff::Exponential {
-            initial: Duration::from_secs(1),
-            factor: 2.0,
-            max: Duration::from_secs(60),
-        }
+        Backoff::Exponential { initial: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(60) }
     }
 }
 
@@ -109,7 +107,11 @@ mod tests {
     #[test]
     fn every_backoff_gives_its_series() {
         let linear = Backoff::Linear { initial: secs(1), step: secs(2), max: secs(6) };
-        let chain = Backoff::Chain(vec![(2, Backoff::Fixed(secs(1))), (1, Backoff::Fixed(secs(5))), (1, linear.clone())]);
+        let chain = Backoff::Chain(vec![
+            (2, Backoff::Fixed(secs(1))),
+            (1, Backoff::Fixed(secs(5))),
+            (1, linear.clone()),
+        ]);
         for (backoff, series) in [
             (Backoff::Immediate, [0, 0, 0, 0, 0]),
             (Backoff::Fixed(secs(3)), [3, 3, 3, 3, 3]),

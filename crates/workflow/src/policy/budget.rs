@@ -41,7 +41,9 @@ impl Budget {
             return Some(format!("{} of {limit} are spent", spent.cost));
         }
         let tokens = spent.usage.tokens();
-        self.tokens.filter(|limit| tokens >= *limit).map(|limit| format!("{tokens} of {limit} tokens are spent"))
+        self.tokens
+            .filter(|limit| tokens >= *limit)
+            .map(|limit| format!("{tokens} of {limit} tokens are spent"))
     }
 
     /// Raises the limits that exist.

@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn each_stop_stops() {
         let failure = Failure::new(Class::Server, "x");
-        let policy = RetryPolicy::default().elapsed_max(Duration::from_secs(10)).cost_max(Money::from_cents(1));
+        let policy =
+            RetryPolicy::default().elapsed_max(Duration::from_secs(10)).cost_max(Money::from_cents(1));
         let cases = [
             (tried(5), GiveUp::Attempts),
             (Tried { lost: 11, ..tried(1) }, GiveUp::Lost),
@@ -256,7 +257,8 @@ mod tests {
 
     #[test]
     fn an_override_wins_over_the_class() {
-        let policy = RetryPolicy::default().class(Class::NotFound, Retried::Yes).class(Class::Timeout, Retried::No);
+        let policy =
+            RetryPolicy::default().class(Class::NotFound, Retried::Yes).class(Class::Timeout, Retried::No);
         let of = |class| decide(&policy, tried(1), Failure::new(class, "x"));
         assert!(matches!(of(Class::NotFound), Decision::Retry { .. }));
         assert_eq!(of(Class::Timeout), Decision::GiveUp(GiveUp::Class));

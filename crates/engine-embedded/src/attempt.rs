@@ -1,0 +1,171 @@
+//! One attempt: the step's code under its limits, with every way to end turned into a result.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use midwatch_workflow::{
+    Charge, Class, Failure, OpId, Payload, Reporter, Spent, StepContext, StepDefinition, panic_message,
+};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::run::Input;
+
+/// What runs an attempt, apart from the step's own code.
+pub(crate) struct Limits {
+    pub(crate) timeout: Duration,
+    pub(crate) heartbeat: Option<Duration>,
+}
+
+/// Runs one attempt to its end.
+pub(crate) async fn run(
+    step: StepDefinition,
+    cx: StepContext,
+    input: Payload,
+    limits: Limits,
+    reports: Arc<Reports>,
+) -> (Result<Payload, Failure>, Vec<Charge>) {
+    let body = AssertUnwindSafe(async { step.run(cx, input).await }).catch_unwind();
+    let limited = timeout(limits.timeout, watched(body, limits.heartbeat, &reports));
+    let mut result = match limited.await {
+        Ok(Ok(Ok(result))) => result,
+        Ok(Ok(Err(panic))) => {
+            Err(Failure::new(Class::Bug, format!("panicked: {}", panic_message(&*panic))).ambiguous())
+        }
+        Ok(Err(stalled)) => Err(stalled),
+        Err(_) => {
+            let message = format!("no answer within {:?}", limits.timeout);
+            Err(Failure::new(Class::Timeout, message).ambiguous())
+        }
+    };
+    let mut charges = reports.close();
+    if let Err(failure) = &mut result {
+        charges.append(&mut failure.charges);
+    }
+    (result, charges)
+}
+
+/// Lets a future run as long as heartbeats come.
+async fn watched<F: Future>(
+    body: F,
+    limit: Option<Duration>,
+    reports: &Reports,
+) -> Result<F::Output, Failure> {
+    let Some(limit) = limit else { return Ok(body.await) };
+    let mut body = std::pin::pin!(body);
+    loop {
+        let due = reports.last_sign() + limit;
+        tokio::select! {
+            biased;
+            output = &mut body => return Ok(output),
+            () = sleep_until(due) => {
+                if reports.last_sign() + limit <= Instant::now() {
+                    let message = format!("no heartbeat for {limit:?}");
+                    return Err(Failure::new(Class::Stalled, message).ambiguous());
+                }
+            }
+        }
+    }
+}
+
+/// What an attempt reports while it runs.
+pub(crate) struct Reports {
+    op: OpId,
+    run: UnboundedSender<Input>,
+    /// At most one report is on its way to the run; newer ones replace it.
+    is_posted: AtomicBool,
+    state: Mutex<ReportState>,
+}
+
+struct ReportState {
+    sign: Instant,
+    posted: Option<Instant>,
+    progress: Option<Payload>,
+    charges: Vec<Charge>,
+    is_closed: bool,
+}
+
+/// Heartbeats closer together than this are kept in memory only; the newest of them may be lost with the process.
+const BEAT_SPACING: Duration = Duration::from_millis(500);
+
+impl Reports {
+    pub(crate) fn new(op: OpId, run: UnboundedSender<Input>) -> Arc<Self> {
+        let state = ReportState {
+            sign: Instant::now(),
+            posted: None,
+            progress: None,
+            charges: Vec::new(),
+            is_closed: false,
+        };
+        Arc::new(Self { op, run, is_posted: AtomicBool::new(false), state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, ReportState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_sign(&self) -> Instant {
+        self.lock().sign
+    }
+
+    /// What was reported last, for the journal.
+    pub(crate) fn take(&self) -> Option<(Payload, Vec<Charge>)> {
+        self.is_posted.store(false, Ordering::Release);
+        let state = self.lock();
+        if state.is_closed {
+            return None;
+        }
+        Some((state.progress.clone().unwrap_or_else(Payload::null), state.charges.clone()))
+    }
+
+    /// Ends reporting and gives all charges. Whatever the step's code still reports comes too late.
+    pub(crate) fn close(&self) -> Vec<Charge> {
+        let mut state = self.lock();
+        state.is_closed = true;
+        std::mem::take(&mut state.charges)
+    }
+
+    fn post(&self) {
+        if !self.is_posted.swap(true, Ordering::AcqRel) {
+            // A run that is gone takes no reports, and needs none.
+            let _ = self.run.send(Input::Reported(self.op));
+        }
+    }
+}
+
+impl Reporter for Reports {
+    fn heartbeat(&self, progress: Payload) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.sign = now;
+        state.progress = Some(progress);
+        let is_due = state.posted.is_none_or(|posted| posted + BEAT_SPACING <= now);
+        if is_due && !state.is_closed {
+            state.posted = Some(now);
+            drop(state);
+            self.post();
+        }
+    }
+
+    fn charge(&self, charge: Charge) {
+        let mut state = self.lock();
+        state.sign = Instant::now();
+        if state.is_closed {
+            tracing::warn!(target = charge.target, "charge after the end of its attempt is not booked");
+            return;
+        }
+        state.charges.push(charge);
+        drop(state);
+        // Spend reaches the journal at once, so that a killed process loses none of it.
+        self.post();
+    }
+
+    fn spent(&self) -> Spent {
+        let mut spent = Spent::default();
+        spent.add_all(&self.lock().charges);
+        spent
+    }
+}

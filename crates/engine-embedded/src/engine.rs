@@ -1,0 +1,499 @@
+//! The engine: which runs are in memory, and how everything outside reaches them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use futures_util::future::BoxFuture;
+use midwatch_journal::{Error, Journal};
+use midwatch_workflow::event::Parent;
+use midwatch_workflow::{
+    Child, Class, Engine, EngineError, Event, EventKind, Execution, Failure, ForkKeys, Message, NewRun,
+    OnDuplicate, OpId, Recorded, RunId, RunResult, RunStarted, Started, Timestamp, WorkflowDefinition,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::control::by_parent;
+use crate::queue::Queues;
+use crate::run::{Driver, Input, Reply, channel};
+use crate::timer::Timers;
+use crate::{Options, Registry, fork, recovery};
+
+/// The embedded engine. Dropping it stops everything at once, as a crash would; see [`Embedded::shut_down`].
+pub struct Embedded {
+    core: Arc<Core>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// What all parts of an engine share.
+pub(crate) struct Core {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) registry: Registry,
+    pub(crate) options: Options,
+    pub(crate) queues: Queues,
+    pub(crate) timers: Timers,
+    /// The runs in memory. Whoever sends to a run or evicts one holds this lock, so no input is lost between the two.
+    active: Mutex<HashMap<RunId, Active>>,
+    waiters: Mutex<HashMap<RunId, Vec<oneshot::Sender<()>>>>,
+    loads: Arc<Semaphore>,
+    is_stopping: AtomicBool,
+    failed: OnceLock<Error>,
+    left: Notify,
+}
+
+struct Active {
+    inputs: UnboundedSender<Input>,
+    task: Option<AbortHandle>,
+}
+
+impl Embedded {
+    /// Opens an engine on a journal that no other process writes, and takes up its open runs. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub async fn open(
+        journal: Arc<dyn Journal>,
+        registry: Registry,
+        options: Options,
+    ) -> Result<Self, EngineError> {
+        let core = Arc::new(Core {
+            queues: Queues::new(&options.queues),
+            loads: Arc::new(Semaphore::new(options.recovery_concurrency.max(1))),
+            journal,
+            registry,
+            options,
+            timers: Timers::default(),
+            active: Mutex::default(),
+            waiters: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
+            failed: OnceLock::new(),
+            left: Notify::new(),
+        });
+        let for_search = Arc::clone(&core);
+        let open = tokio::task::spawn_blocking(move || recovery::find_open(&for_search)).await;
+        let open = open.map_err(|_| EngineError::Stopped)?.map_err(unavailable)?;
+        let tasks = [
+            tokio::spawn(recovery::take_up(Arc::clone(&core), open)).abort_handle(),
+            tokio::spawn(recovery::wake_due(Arc::clone(&core))).abort_handle(),
+            tokio::spawn(recovery::read_inbox(Arc::clone(&core))).abort_handle(),
+        ];
+        Ok(Self { core, tasks: tasks.into() })
+    }
+
+    /// Starts nothing more, lets attempts under way end within the drain limit, and leaves the rest to the next process.
+    pub async fn shut_down(&self) {
+        self.core.is_stopping.store(true, Ordering::Release);
+        self.core.tell_all(|| Input::Stop);
+        let drained = tokio::time::timeout(self.core.options.drain, self.core.wait_until_empty()).await;
+        if drained.is_err() {
+            tracing::warn!("attempts were still under way at the end of the drain limit");
+            self.core.tell_all(|| Input::Quit);
+            self.core.wait_until_empty().await;
+        }
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+
+    /// How many runs are in memory.
+    pub fn runs_in_memory(&self) -> usize {
+        self.core.active().len()
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+        self.core.is_stopping.store(true, Ordering::Release);
+        for (_, active) in self.core.active().drain() {
+            if let Some(task) = active.task {
+                task.abort();
+            }
+            let _ = active.inputs.send(Input::Quit);
+        }
+    }
+}
+
+impl Engine for Embedded {
+    fn start(&self, run: NewRun) -> BoxFuture<'_, Result<Started, EngineError>> {
+        Box::pin(async move {
+            let workflow = self.core.registry.workflow(&run.workflow);
+            let workflow = workflow.ok_or_else(|| EngineError::UnknownWorkflow(run.workflow.to_string()))?;
+            let (start, on_duplicate) = self.core.new_run(workflow, run);
+            let id = start.workflow_id.clone();
+            let started = self.core.launch(workflow, start).await.map_err(|_| self.core.stopped())??;
+            match on_duplicate {
+                OnDuplicate::Fail if !started.is_new => Err(EngineError::Duplicate { id, run: started.run }),
+                OnDuplicate::Attach | OnDuplicate::Fail => Ok(started),
+            }
+        })
+    }
+
+    fn send(&self, run: RunId, message: Message) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            self.core.deliver(run, message, reply);
+            answer.await.map_err(|_| self.core.stopped())?
+        })
+    }
+
+    fn result(&self, run: RunId) -> BoxFuture<'_, Result<RunResult, EngineError>> {
+        Box::pin(async move {
+            loop {
+                let (waiter, ended) = oneshot::channel();
+                self.core.waiters().entry(run).or_default().push(waiter);
+                match self.core.recorded_result(run).await {
+                    Ok(None) => {}
+                    ended_or_unknown => {
+                        self.core.wake_waiters(run);
+                        return ended_or_unknown
+                            .and_then(|result| result.ok_or(EngineError::UnknownRun(run)));
+                    }
+                }
+                ended.await.map_err(|_| self.core.stopped())?;
+            }
+        })
+    }
+
+    fn host<'a>(&'a self, stop: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            stop.await;
+            self.shut_down().await;
+            match self.core.failed.get() {
+                Some(error) => Err(unavailable(error.clone())),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+impl Core {
+    /// No foreign code runs under these locks, so poisoned ones still hold whole states.
+    fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, HashMap<RunId, Vec<oneshot::Sender<()>>>> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    fn stopped(&self) -> EngineError {
+        self.failed.get().map_or(EngineError::Stopped, |error| unavailable(error.clone()))
+    }
+
+    fn new_run(&self, workflow: &WorkflowDefinition, new: NewRun) -> (RunStarted, OnDuplicate) {
+        let run = RunId::new(self.options.clock.now(), random_bytes());
+        let options = workflow.options();
+        let start = RunStarted {
+            run,
+            workflow: workflow.name().to_string(),
+            workflow_id: new.workflow_id.unwrap_or_else(|| run.into()),
+            input: new.input,
+            timeout: Some(new.timeout.unwrap_or(options.timeout)),
+            budget: new.budget.or(options.budget),
+            parent: None,
+            forked_from: None,
+            key_base: None,
+            traceparent: new.traceparent,
+            tenant: new.tenant,
+            worker: self.options.worker.clone(),
+        };
+        (start, new.on_duplicate)
+    }
+
+    /// Takes up a new run in memory; its start and its first operations are one append.
+    fn launch(
+        self: &Arc<Self>,
+        workflow: &WorkflowDefinition,
+        start: RunStarted,
+    ) -> oneshot::Receiver<Result<Started, EngineError>> {
+        let (started, answer) = oneshot::channel();
+        if self.is_stopping() {
+            let _ = started.send(Err(self.stopped()));
+            return answer;
+        }
+        let run = start.run;
+        let (inputs, receiver) = channel();
+        let at = self.options.clock.now();
+        let execution = Execution::new(workflow, start.clone(), at, Recorded::default());
+        let driver =
+            Driver::begin(Arc::clone(self), start, at, execution, (inputs.clone(), receiver), started);
+        self.active().insert(run, Active { inputs, task: None });
+        self.attach_task(run, tokio::spawn(driver.drive()).abort_handle());
+        answer
+    }
+
+    fn attach_task(&self, run: RunId, task: AbortHandle) {
+        if let Some(active) = self.active().get_mut(&run) {
+            active.task = Some(task);
+        }
+    }
+
+    /// Sends a message to a run, which is brought into memory for it.
+    pub(crate) fn deliver(self: &Arc<Self>, run: RunId, message: Message, reply: Reply) {
+        if self.is_stopping() {
+            let _ = reply.send(Err(self.stopped()));
+            return;
+        }
+        self.input(run, Input::Message(message, reply));
+    }
+
+    /// Gives an input to a run, in memory or not.
+    fn input(self: &Arc<Self>, run: RunId, input: Input) {
+        let mut active = self.active();
+        if let Some(active) = active.get(&run) {
+            let _ = active.inputs.send(input);
+            return;
+        }
+        let (inputs, receiver) = channel();
+        let _ = inputs.send(input);
+        active.insert(run, Active { inputs: inputs.clone(), task: None });
+        drop(active);
+        self.spawn_load(run, inputs, receiver);
+    }
+
+    /// Brings a run into memory, when few enough others are being loaded.
+    pub(crate) async fn activate_when_free(self: &Arc<Self>, run: RunId) {
+        let Ok(permit) = Arc::clone(&self.loads).acquire_owned().await else { return };
+        drop(permit);
+        let (inputs, receiver) = channel();
+        {
+            let mut active = self.active();
+            if active.contains_key(&run) || self.is_stopping() {
+                return;
+            }
+            active.insert(run, Active { inputs: inputs.clone(), task: None });
+        }
+        self.spawn_load(run, inputs, receiver);
+    }
+
+    fn spawn_load(
+        self: &Arc<Self>,
+        run: RunId,
+        inputs: UnboundedSender<Input>,
+        receiver: UnboundedReceiver<Input>,
+    ) {
+        let core = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            match core.load(run).await {
+                Ok(events) if events.is_empty() => {
+                    core.refuse(run, receiver, || EngineError::UnknownRun(run))
+                }
+                Err(error) => core.refuse(run, receiver, || unavailable(error.clone())),
+                Ok(events) => match Driver::resume(Arc::clone(&core), &events, (inputs, receiver)) {
+                    Some(driver) => {
+                        drop(events);
+                        driver.drive().await;
+                    }
+                    None => core.forget(run),
+                },
+            }
+        });
+        self.attach_task(run, task.abort_handle());
+    }
+
+    /// A run that cannot be loaded: all that was sent to it is answered so.
+    fn refuse(&self, run: RunId, mut inputs: UnboundedReceiver<Input>, why: impl Fn() -> EngineError) {
+        self.forget(run);
+        while let Ok(input) = inputs.try_recv() {
+            if let Input::Message(_, reply) = input {
+                let _ = reply.send(Err(why()));
+            }
+        }
+    }
+
+    /// Reads a run's events off the runtime's threads.
+    pub(crate) async fn load(&self, run: RunId) -> Result<Vec<Event>, Error> {
+        let permit = Arc::clone(&self.loads).acquire_owned().await;
+        let journal = Arc::clone(&self.journal);
+        let events = tokio::task::spawn_blocking(move || journal.events(run, 0)).await;
+        drop(permit);
+        events.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Lets a run leave memory, unless something has reached it meanwhile.
+    pub(crate) fn evict(
+        &self,
+        run: RunId,
+        due: Option<Timestamp>,
+        inputs: &mut UnboundedReceiver<Input>,
+    ) -> Result<(), Input> {
+        let mut active = self.active();
+        if let Ok(input) = inputs.try_recv() {
+            return Err(input);
+        }
+        active.remove(&run);
+        drop(active);
+        if let Some(due) = due {
+            self.timers.add(due, run);
+        }
+        self.left.notify_waiters();
+        Ok(())
+    }
+
+    /// A run's driver is gone.
+    pub(crate) fn forget(&self, run: RunId) {
+        self.active().remove(&run);
+        self.left.notify_waiters();
+    }
+
+    /// Starts a child.
+    pub(crate) fn start_child(self: &Arc<Self>, parent: RunId, op: OpId, child: Child) {
+        let Some(workflow) = self.registry.workflow(&child.workflow) else {
+            let message = format!("no workflow `{}` is registered", child.workflow);
+            let failure = Failure::new(Class::InvalidRequest, message);
+            let result = RunResult::Failed { failure, compensated: 0, resolved: 0 };
+            return self.input(parent, Input::ChildEnded { op, result });
+        };
+        let mut new = NewRun::new(child.workflow, child.input);
+        new.workflow_id = Some(child.workflow_id);
+        let (start, _) = self.new_run(workflow, new);
+        let start = RunStarted { run: child.run, parent: Some(Parent { run: parent, op }), ..start };
+        // Nobody waits for the start itself: the child's end is what its parent hears of.
+        drop(self.launch(workflow, start));
+    }
+
+    /// Sees to it that a child that an earlier process was to start is started, and that its parent hears of its end.
+    pub(crate) fn ensure_child(self: &Arc<Self>, parent: RunId, op: OpId, child: Child, is_cancelled: bool) {
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
+            let run = child.run;
+            match core.recorded_result(run).await {
+                Ok(Some(result)) => return core.input(parent, Input::ChildEnded { op, result }),
+                Ok(None) => {}
+                Err(EngineError::UnknownRun(_)) => core.start_child(parent, op, child),
+                Err(error) => tracing::error!(%run, %error, "child could not be looked up"),
+            }
+            if is_cancelled {
+                core.cancel_child(run, parent);
+            }
+        });
+    }
+
+    pub(crate) fn cancel_child(self: &Arc<Self>, child: RunId, parent: RunId) {
+        let (reply, _) = oneshot::channel();
+        let reason = "its parent was cancelled".to_owned();
+        self.deliver(child, Message::Cancel { reason, by: by_parent(parent) }, reply);
+    }
+
+    /// Makes a run out of the beginning of another one.
+    pub(crate) fn fork(
+        self: &Arc<Self>,
+        parent: RunId,
+        run: RunId,
+        event: u64,
+        keys: ForkKeys,
+        reply: Reply,
+    ) {
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
+            let written = core.write_fork(parent, run, event, keys).await;
+            let _ = reply.send(written.map_err(|why| EngineError::Refused { run: parent, why }));
+        });
+    }
+
+    async fn write_fork(
+        self: &Arc<Self>,
+        parent: RunId,
+        run: RunId,
+        event: u64,
+        keys: ForkKeys,
+    ) -> Result<(), String> {
+        let events = self.load(parent).await.map_err(|error| error.to_string())?;
+        let (_, events) = fork::forked(&events, run, event, keys, self.options.clock.now())?;
+        let fold = midwatch_journal::Fold::of(&events).ok_or("has no start")?;
+        let summary = Some(Box::new(fold.summary));
+        let append =
+            midwatch_journal::Append::new(run, 1, &events, summary).map_err(|error| error.to_string())?;
+        let (done, written) = oneshot::channel();
+        self.journal.append(append, Box::new(move |result| drop(done.send(result))));
+        match written.await {
+            Ok(Ok(_)) => {
+                self.activate_when_free(run).await;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the journal is closed".to_owned()),
+        }
+    }
+
+    /// A run has ended, durably.
+    pub(crate) fn run_ended(self: &Arc<Self>, run: RunId, parent: Option<Parent>) {
+        self.wake_waiters(run);
+        if let Some(Parent { run: parent, op }) = parent {
+            let core = Arc::clone(self);
+            tokio::spawn(async move {
+                if let Ok(Some(result)) = core.recorded_result(run).await {
+                    core.input(parent, Input::ChildEnded { op, result });
+                }
+            });
+        }
+    }
+
+    fn wake_waiters(&self, run: RunId) {
+        for waiter in self.waiters().remove(&run).unwrap_or_default() {
+            // One that no longer waits is as good as told.
+            let _ = waiter.send(());
+        }
+    }
+
+    /// A run that had ended goes on.
+    pub(crate) fn run_reopened(&self, run: RunId) {
+        tracing::info!(%run, "run goes on");
+    }
+
+    /// The result of a run that has ended, `None` if it has not.
+    async fn recorded_result(&self, run: RunId) -> Result<Option<RunResult>, EngineError> {
+        let journal = Arc::clone(&self.journal);
+        let read = tokio::task::spawn_blocking(move || {
+            let Some(summary) = journal.run(run)? else { return Ok(Err(EngineError::UnknownRun(run))) };
+            if summary.ended_at.is_none() {
+                return Ok(Ok(None));
+            }
+            let last = journal.events(run, summary.events.saturating_sub(1))?.pop();
+            Ok(Ok(last.and_then(|event| match event.kind {
+                EventKind::RunEnded { result } => Some(result),
+                _ => None,
+            })))
+        });
+        let read = read.await.map_err(|_| self.stopped())?;
+        read.map_err(unavailable)?
+    }
+
+    /// The journal takes nothing more: nothing can be done that is not recorded, so everything stops.
+    pub(crate) fn journal_failed(&self, error: Error) {
+        let _ = self.failed.set(error);
+        self.is_stopping.store(true, Ordering::Release);
+        self.waiters().clear();
+        self.tell_all(|| Input::Quit);
+    }
+
+    fn tell_all(&self, input: impl Fn() -> Input) {
+        self.active().values().for_each(|active| drop(active.inputs.send(input())));
+    }
+
+    async fn wait_until_empty(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.active().is_empty() {
+                return;
+            }
+            // A driver may leave between the check and the wait.
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(50), left).await;
+        }
+    }
+}
+
+fn unavailable(error: Error) -> EngineError {
+    EngineError::Unavailable(Box::new(error))
+}
+
+fn random_bytes() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    fastrand::fill(&mut bytes);
+    bytes
+}
