@@ -2,13 +2,20 @@
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 
 /// Hashes parts into one number, each part's length included.
 pub(crate) fn hash(seed: u64, parts: &[&[u8]]) -> u64 {
     parts.iter().fold(seed, |state, part| {
         xxh3_64_with_seed(part, state.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(part.len() as u64))
     })
+}
+
+/// Stands for texts where many must be remembered: among millions, no two meet in 128 bits.
+pub(crate) fn fingerprint(texts: &[&str]) -> u128 {
+    texts
+        .iter()
+        .fold(0, |state: u128, text| xxh3_128_with_seed(text.as_bytes(), state as u64).wrapping_add(state))
 }
 
 /// Hashes a number into another that shares nothing visible with it.

@@ -61,9 +61,9 @@ fn read(exchange: &Exchange) -> Result<Option<Wanted>, Trouble> {
 
 async fn under_key(exchange: &mut Exchange, key: &str, wanted: Wanted) -> Outcome {
     let request = &exchange.request;
-    let fingerprint = hash(0, &[&[request.endpoint as u8], request.model.as_bytes(), &request.raw]);
+    let parameters = hash(0, &[&[request.endpoint as u8], request.model.as_bytes(), &request.raw]);
     let now = exchange.world.now();
-    let standing = locked(&exchange.world.keys).present(key, fingerprint, now);
+    let standing = locked(&exchange.world.keys).present(key, parameters, now);
     match standing {
         Standing::First => {
             let answer = execute(exchange, wanted).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 
 use crate::config::Keys;
+use crate::draw::fingerprint;
 
 /// An answer that is kept under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,20 +36,21 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct KeyStore {
     lifetime: Duration,
-    records: HashMap<String, Record>,
+    /// By the key's 128-bit hash; keys are long and there are many.
+    records: HashMap<u128, Record>,
     /// Keys by age, oldest first.
-    ages: VecDeque<(Duration, String)>,
+    ages: VecDeque<(Duration, u128)>,
 }
 
 #[derive(Debug)]
 struct Record {
-    fingerprint: u64,
+    parameters: u64,
     kept: Option<Kept>,
 }
 
 impl KeyStore {
     /// So many keys are remembered at once. Forgetting one early would do its effect twice.
-    const KEYS_MAX: usize = 4_000_000;
+    const KEYS_MAX: usize = 1_000_000;
 
     pub(crate) fn new(keys: Keys) -> Self {
         KeyStore {
@@ -58,12 +60,13 @@ impl KeyStore {
         }
     }
 
-    /// Presents a key; `First` takes it.
-    pub(crate) fn present(&mut self, key: &str, fingerprint: u64, now: Duration) -> Standing {
+    /// Presents a key with a hash of the parameters; `First` takes it.
+    pub(crate) fn present(&mut self, key: &str, parameters: u64, now: Duration) -> Standing {
         self.forget_old(now);
-        if let Some(record) = self.records.get(key) {
+        let key = fingerprint(&[key]);
+        if let Some(record) = self.records.get(&key) {
             return match &record.kept {
-                _ if record.fingerprint != fingerprint => Standing::Changed,
+                _ if record.parameters != parameters => Standing::Changed,
                 None => Standing::InFlight,
                 Some(kept) => Standing::Answered(kept.clone()),
             };
@@ -71,14 +74,14 @@ impl KeyStore {
         if self.records.len() >= Self::KEYS_MAX {
             return Standing::Full;
         }
-        self.records.insert(key.to_owned(), Record { fingerprint, kept: None });
-        self.ages.push_back((now, key.to_owned()));
+        self.records.insert(key, Record { parameters, kept: None });
+        self.ages.push_back((now, key));
         Standing::First
     }
 
     /// Keeps the answer under the key, for as long as the key lives.
     pub(crate) fn keep(&mut self, key: &str, kept: Kept) {
-        if let Some(record) = self.records.get_mut(key) {
+        if let Some(record) = self.records.get_mut(&fingerprint(&[key])) {
             record.kept = Some(kept);
         }
     }

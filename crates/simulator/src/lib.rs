@@ -34,4 +34,4 @@ pub use fault::{Fault, FaultPlan, Faults, RetryAfter};
 pub use ledger::{Effect, Entry, Ledger, ModelBill, Summary, Tokens};
 pub use outage::{Outage, OutageWindow};
 pub use script::{Cue, Reply, ToolCall};
-pub use server::{Builder, Simulator, serve};
+pub use server::{Builder, Simulator, serve, serve_on_thread};

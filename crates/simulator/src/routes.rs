@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, Response};
+use axum::http::{HeaderMap, Response, StatusCode, Uri};
 use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
 
 use crate::admin;
 use crate::connection::Line;
@@ -31,6 +32,7 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/v1/effects/{kind}", post(do_effect).get(list_effects))
         .route("/v1/effects/{kind}/{id}", get(show_effect))
         .merge(admin::router())
+        .fallback(unknown)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(world)
 }
@@ -66,6 +68,12 @@ fn object(endpoint: Endpoint, kind: &'static str) -> MethodRouter<Arc<World>> {
             exchange(world, line, request).await
         },
     )
+}
+
+/// A path that no provider here has: most often a base URL with one `/v1` too many or too few.
+async fn unknown(uri: Uri) -> (StatusCode, Json<Value>) {
+    let message = format!("the simulator plays nothing at {}", uri.path());
+    (StatusCode::NOT_FOUND, Json(json!({"error": {"type": "invalid_request_error", "message": message}})))
 }
 
 async fn do_effect(

@@ -3,7 +3,8 @@
 use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -26,7 +27,16 @@ const STOP_GRACE: Duration = Duration::from_secs(2);
 pub struct Simulator {
     world: Arc<World>,
     address: SocketAddr,
-    server: Option<JoinHandle<()>>,
+    running: Running,
+}
+
+#[derive(Debug)]
+enum Running {
+    /// On the runtime of whoever started it.
+    Task(JoinHandle<()>),
+    /// On a thread and a runtime of its own.
+    Thread(thread::JoinHandle<()>),
+    Stopped,
 }
 
 /// Starts the simulator that a configuration describes, on the current tokio runtime.
@@ -50,7 +60,39 @@ pub async fn serve(config: Config) -> io::Result<Simulator> {
         // `axum::serve` does not end with an error; it retries what a listener cannot accept.
         let _ = serving.await;
     });
-    Ok(Simulator { world, address, server: Some(server) })
+    Ok(Simulator { world, address, running: Running::Task(server) })
+}
+
+/// Starts the simulator on a thread of its own: for tests without a runtime, and where the measured program must not
+/// share one with what it is measured against.
+///
+/// # Errors
+/// As [`serve`], and if no thread or runtime can be had.
+pub fn serve_on_thread(config: Config) -> io::Result<Simulator> {
+    let (started, start) = mpsc::sync_channel(1);
+    let thread = thread::Builder::new().name("midwatch-simulator".into()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let run = |runtime: tokio::runtime::Runtime| {
+            runtime.block_on(async {
+                let simulator = match serve(config).await {
+                    Ok(simulator) => simulator,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                let mut stop = simulator.world.stop.subscribe();
+                // If nobody waits for the start any more, nobody can stop it either.
+                if started.send(Ok((simulator.world.clone(), simulator.address))).is_ok() {
+                    let _ = stop.wait_for(|stopped| *stopped).await;
+                }
+                simulator.stop().await;
+            });
+        };
+        match runtime {
+            Ok(runtime) => run(runtime),
+            Err(error) => drop(started.send(Err(error))),
+        }
+    })?;
+    let (world, address) = start.recv().map_err(io::Error::other)??;
+    Ok(Simulator { world, address, running: Running::Thread(thread) })
 }
 
 impl Simulator {
@@ -114,10 +156,23 @@ impl Simulator {
     /// Stops: hung requests are let go, connections close, and the port is free again.
     pub async fn stop(mut self) {
         self.world.stop.send_replace(true);
-        if let Some(mut server) = self.server.take()
-            && tokio::time::timeout(STOP_GRACE, &mut server).await.is_err()
-        {
-            server.abort();
+        match std::mem::replace(&mut self.running, Running::Stopped) {
+            Running::Task(mut server) => {
+                if tokio::time::timeout(STOP_GRACE, &mut server).await.is_err() {
+                    server.abort();
+                }
+            }
+            // The thread ends within the same grace; an error would be its panic, which was already printed.
+            Running::Thread(thread) => drop(tokio::task::spawn_blocking(move || thread.join()).await),
+            Running::Stopped => {}
+        }
+    }
+
+    /// Stops from outside of a runtime. One that was started by [`serve`] is told to stop, but not waited for.
+    pub fn stop_blocking(mut self) {
+        self.world.stop.send_replace(true);
+        if let Running::Thread(thread) = std::mem::replace(&mut self.running, Running::Stopped) {
+            let _ = thread.join();
         }
     }
 }
@@ -206,5 +261,13 @@ impl Builder {
     /// As [`serve`].
     pub async fn start(self) -> io::Result<Simulator> {
         serve(self.config).await
+    }
+
+    /// Starts it on a thread of its own; see [`serve_on_thread`].
+    ///
+    /// # Errors
+    /// As [`serve_on_thread`].
+    pub fn start_on_thread(self) -> io::Result<Simulator> {
+        serve_on_thread(self.config)
     }
 }

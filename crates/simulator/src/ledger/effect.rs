@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::draw::hash;
+use crate::draw::{fingerprint, hash};
 
 /// One thing that was done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,25 +79,48 @@ pub(crate) enum Refusal {
     Full,
 }
 
-/// So many effects are held.
-const EFFECTS_MAX: usize = 4_000_000;
+/// So many effects are held, at about a kilobyte each.
+const EFFECTS_MAX: usize = 1_000_000;
 
+/// The effects, in order. Keys and references are held as 128-bit hashes, the requests' data as text: in a long test
+/// there are many.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    list: Vec<Effect>,
+    list: Vec<Done>,
     by_id: HashMap<String, usize>,
-    by_key: HashMap<String, usize>,
-    references: HashSet<(String, String)>,
-    barred: HashSet<String>,
+    by_key: HashMap<u128, usize>,
+    references: HashSet<u128>,
+    barred: HashSet<u128>,
+}
+
+/// An effect whose data is put away.
+#[derive(Debug)]
+struct Done {
+    effect: Effect,
+    data: Box<str>,
+}
+
+impl Done {
+    fn show(&self) -> Effect {
+        let data = serde_json::from_str(&self.data).unwrap_or_default();
+        Effect { data, ..self.effect.clone() }
+    }
 }
 
 impl Effects {
-    pub(crate) fn all(&self) -> &[Effect] {
-        &self.list
+    /// All that `pick` picks, in order; it sees them without their data.
+    pub(crate) fn all(&self, pick: impl Fn(&Effect) -> bool) -> Vec<Effect> {
+        self.list.iter().filter(|done| pick(&done.effect)).map(Done::show).collect()
     }
 
-    pub(crate) fn by_id(&self, id: &str) -> Option<&Effect> {
-        self.by_id.get(id).map(|&place| &self.list[place])
+    /// The newest of one kind, newest first.
+    pub(crate) fn newest(&self, kind: &str, limit: usize) -> Vec<Effect> {
+        let of_kind = self.list.iter().rev().filter(|done| done.effect.kind == kind);
+        of_kind.take(limit).map(Done::show).collect()
+    }
+
+    pub(crate) fn by_id(&self, id: &str) -> Option<Effect> {
+        self.by_id.get(id).map(|&place| self.list[place].show())
     }
 
     /// Does the effect; also says whether its key, or its kind and reference, had taken effect before.
@@ -110,7 +133,7 @@ impl Effects {
         if self.list.len() >= EFFECTS_MAX || self.barred.len() >= EFFECTS_MAX {
             return Err(Refusal::Full);
         }
-        if new.key.as_ref().is_some_and(|key| self.barred.contains(key)) {
+        if new.key.as_ref().is_some_and(|key| self.barred.contains(&fingerprint(&[key]))) {
             return Err(Refusal::Barred);
         }
         let (undone, amount) = self.undone(&new)?;
@@ -122,15 +145,15 @@ impl Effects {
             reference: new.reference,
             run: new.run,
             undoing: new.undo.is_some(),
-            undoes: undone.map(|place| self.list[place].id.clone()),
+            undoes: undone.map(|place| self.list[place].effect.id.clone()),
             undone_by: None,
             amount,
             amount_undone: 0,
             currency: new.currency,
             at_us: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
-            data: new.data,
+            data: serde_json::Value::Null,
         };
-        if let Some(undone) = undone.map(|place| &mut self.list[place]) {
+        if let Some(undone) = undone.map(|place| &mut self.list[place].effect) {
             undone.amount_undone += amount.unwrap_or_default();
             if undone.amount.is_none_or(|whole| undone.amount_undone >= whole) {
                 undone.undone_by = Some(effect.id.clone());
@@ -138,8 +161,9 @@ impl Effects {
         }
         let repeated = self.note(&effect, place);
         self.by_id.insert(effect.id.clone(), place);
-        self.list.push(effect.clone());
-        Ok((effect, repeated))
+        let shown = Effect { data: new.data, ..effect.clone() };
+        self.list.push(Done { effect, data: shown.data.to_string().into() });
+        Ok((shown, repeated))
     }
 
     /// The place of what is to be undone, and the amount of the new effect.
@@ -147,15 +171,15 @@ impl Effects {
         let place = match &new.undo {
             None => return Ok((None, new.amount)),
             Some(Undo::Id(id)) => self.by_id.get(id).copied().ok_or(Refusal::NothingToUndo)?,
-            Some(Undo::Key(key)) => match self.by_key.get(key) {
+            Some(Undo::Key(key)) => match self.by_key.get(&fingerprint(&[key])) {
                 Some(place) => *place,
                 None => {
-                    self.barred.insert(key.clone());
+                    self.barred.insert(fingerprint(&[key]));
                     return Ok((None, new.amount));
                 }
             },
         };
-        let undone = &self.list[place];
+        let undone = &self.list[place].effect;
         if undone.undone_by.is_some() {
             return Err(Refusal::AlreadyUndone);
         }
@@ -171,11 +195,12 @@ impl Effects {
     fn note(&mut self, effect: &Effect, place: usize) -> bool {
         let mut repeated = false;
         if let Some(key) = &effect.key {
-            repeated |= self.by_key.contains_key(key);
-            self.by_key.entry(key.clone()).or_insert(place);
+            let key = fingerprint(&[key]);
+            repeated |= self.by_key.contains_key(&key);
+            self.by_key.entry(key).or_insert(place);
         }
         if let Some(reference) = &effect.reference {
-            repeated |= !self.references.insert((effect.kind.clone(), reference.clone()));
+            repeated |= !self.references.insert(fingerprint(&[&effect.kind, reference]));
         }
         repeated
     }

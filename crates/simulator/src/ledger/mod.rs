@@ -67,24 +67,21 @@ impl Ledger {
 
     /// Up to `limit` entries with numbers from `first` on.
     pub fn entries_from(&self, first: u64, limit: usize) -> Vec<Entry> {
-        let mut found: Vec<Entry> = {
-            let state = locked(&self.shared.state);
-            state.entries.iter().filter(|entry| entry.number >= first).cloned().collect()
-        };
-        found.sort_by_key(|entry| entry.number);
-        found.truncate(limit);
-        found
+        let state = locked(&self.shared.state);
+        // They lie in order of closing; sorting references leaves the clones to those that are wanted.
+        let mut found: Vec<&Entry> = state.entries.iter().filter(|entry| entry.number >= first).collect();
+        found.sort_unstable_by_key(|entry| entry.number);
+        found.into_iter().take(limit).cloned().collect()
     }
 
     /// Every effect that was done, in order.
     pub fn effects(&self) -> Vec<Effect> {
-        locked(&self.shared.state).effects.all().to_vec()
+        locked(&self.shared.state).effects.all(|_| true)
     }
 
     /// The effects that were neither undone nor undo another: what is left standing in the world.
     pub fn standing(&self) -> Vec<Effect> {
-        let state = locked(&self.shared.state);
-        state.effects.all().iter().filter(|e| e.undone_by.is_none() && !e.undoing).cloned().collect()
+        locked(&self.shared.state).effects.all(|effect| effect.undone_by.is_none() && !effect.undoing)
     }
 
     /// Waits until no request is under way, so that the books are complete; `false` if that took longer than `limit`.
@@ -119,12 +116,11 @@ impl Ledger {
 
     /// The effect with this id.
     pub(crate) fn effect_by_id(&self, id: &str) -> Option<Effect> {
-        locked(&self.shared.state).effects.by_id(id).cloned()
+        locked(&self.shared.state).effects.by_id(id)
     }
 
     /// The newest effects of one kind, newest first.
     pub(crate) fn effects_of_kind(&self, kind: &str, limit: usize) -> Vec<Effect> {
-        let state = locked(&self.shared.state);
-        state.effects.all().iter().rev().filter(|effect| effect.kind == kind).take(limit).cloned().collect()
+        locked(&self.shared.state).effects.newest(kind, limit)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midwatch_simulator::{Config, Outage, OutageWindow, Simulator, serve};
+use midwatch_simulator::{Config, Outage, OutageWindow, Simulator, serve, serve_on_thread};
 use serde_json::json;
 
 use crate::client::{Client, got, plain};
@@ -90,4 +90,25 @@ async fn a_configuration_that_cannot_work_is_refused_at_the_start() {
     builder.config().answers.tokens_min = 0;
     let error = builder.start().await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn it_runs_on_a_thread_of_its_own_and_frees_the_port_when_it_stops() {
+    let simulator = Simulator::builder().start_on_thread().unwrap();
+    let port = simulator.address().port();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(Client::to(&simulator).chat()).status, 200);
+    assert_eq!(simulator.ledger().summary().requests, 1);
+    simulator.stop_blocking();
+    let again = serve_on_thread(Config { port, ..Config::default() }).unwrap();
+    runtime.block_on(again.stop());
+}
+
+#[tokio::test]
+async fn a_path_that_nobody_plays_is_named_in_the_answer() {
+    let simulator = plain().await;
+    let missed = got(Client::to(&simulator).post("/v1/v1/messages", &json!({}))).await;
+    assert_eq!(missed.status, 404);
+    assert!(missed.body["error"]["message"].as_str().unwrap().contains("/v1/v1/messages"));
+    simulator.stop().await;
 }
