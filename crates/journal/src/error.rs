@@ -1,6 +1,7 @@
 //! What can go wrong with a journal, each with a code and a page under `docs/errors/`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Trouble with the journal. Never journaled. Cheap to clone: one failed commit concerns many appends.
@@ -43,7 +44,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// Another process owns the journal.
-    #[error("[MW0006] journal {path} is owned by {owner}: stop that process, or use commands that only read or post")]
+    #[error(
+        "[MW0006] journal {path} is owned by {owner}: stop that process, or use commands that only read or post"
+    )]
     Owned {
         /// The file.
         path: PathBuf,
@@ -84,8 +87,28 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the operating system refused about the file or its folder.
+    pub(crate) fn io(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { path },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full { path },
+            _ => Error::Io { path, source: Arc::new(error) },
+        }
+    }
+
     /// An entry that is no JSON of a known form.
     pub(crate) fn damaged(error: serde_json::Error) -> Self {
         Error::Damaged { what: error.to_string() }
+    }
+
+    /// A row whose body is no JSON of a known form.
+    pub(crate) fn damaged_row(position: u64, error: &serde_json::Error) -> Self {
+        Error::Damaged { what: format!("row {position} of the journal is no list of events: {error}") }
+    }
+
+    /// Events of a run that do not follow each other.
+    pub(crate) fn gap(run: midwatch_workflow::RunId, expected: u64, found: u64) -> Self {
+        Error::Damaged { what: format!("run {run} has event {found} where event {expected} is due") }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose, WaitReason};
 use midwatch_workflow::{
-    Charge, Class, Ended, Event, EventKind, Money, OpId, ParkReason, Payload, Recorded, RunId, RunResult, RunStarted,
-    Spent, Timestamp,
+    Charge, Class, Ended, Event, EventKind, Money, OpId, ParkReason, Payload, Recorded, RunId, RunResult,
+    RunStarted, Spent, Timestamp,
 };
 
 use crate::{RunSummary, Status};
@@ -157,7 +157,9 @@ impl Fold {
             EventKind::ChildStarted { op, workflow, run, .. } => {
                 self.open.insert(*op, Open::Child { run: *run, workflow: workflow.clone() });
             }
-            EventKind::TimerFired { op } | EventKind::ChildEnded { op, .. } | EventKind::Resolved { op, .. } => {
+            EventKind::TimerFired { op }
+            | EventKind::ChildEnded { op, .. }
+            | EventKind::Resolved { op, .. } => {
                 self.open.remove(op);
             }
             // What an abandoned attempt spent comes with its end; until then it is no longer waited for.

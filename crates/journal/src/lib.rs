@@ -9,11 +9,13 @@ mod fold;
 mod lease;
 mod log;
 pub mod memory;
+mod query;
+mod repeat;
 pub mod sqlite;
 mod summary;
 
 pub use error::Error;
 pub use fold::{Fold, Open, effective, recorded};
-
+pub use lease::Lease;
 pub use log::{Append, Appended, Done, Journal, Letter, Order, Row, RunQuery};
 pub use summary::{RunSummary, Status};

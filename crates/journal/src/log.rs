@@ -52,7 +52,12 @@ impl Append {
     ///
     /// # Errors
     /// [`Error::TooLarge`] if they take more than [`Append::BYTES_MAX`].
-    pub fn new(run: RunId, first: u64, events: &[Event], summary: Option<Box<RunSummary>>) -> Result<Self, Error> {
+    pub fn new(
+        run: RunId,
+        first: u64,
+        events: &[Event],
+        summary: Option<Box<RunSummary>>,
+    ) -> Result<Self, Error> {
         let body = serde_json::to_string(events).map_err(Error::damaged)?;
         if body.len() > Self::BYTES_MAX {
             return Err(Error::TooLarge { bytes: body.len() });

@@ -148,3 +148,13 @@ pub struct RunSummary {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub worker: String,
 }
+
+impl RunSummary {
+    /// Whether no other run of the workflow may be started under its workflow id.
+    ///
+    /// Children and forks make no such claim: a child's id is its parent's choice and a fork keeps that of the run that
+    /// it was forked from, so both start whatever else has the id.
+    pub fn claims_workflow_id(&self) -> bool {
+        self.parent.is_none() && self.forked_from.is_none()
+    }
+}

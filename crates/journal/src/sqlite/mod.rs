@@ -1,1 +1,185 @@
-//! To be written.
+//! The journal in one SQLite file, written by one thread of one process and read by any number of them.
+//!
+//! `docs/journal-format.md` describes the file. Every commit is durable when it is reported (WAL, `synchronous = FULL`);
+//! what many runs have to say at the same time shares one commit.
+
+mod append;
+mod open;
+mod read;
+mod runs;
+mod schema;
+mod trouble;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use midwatch_workflow::{Event, Message, RunId, Timestamp};
+use rusqlite::{Connection, params};
+
+use self::append::Entry;
+use self::read::Readers;
+use self::trouble::explain;
+use self::writer::{Pending, Task, Writer};
+use crate::{Append, Done, Error, Journal, Letter, Row, RunQuery, RunSummary};
+
+/// How a journal is kept. The defaults were chosen by `benches/append.rs`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The most appends that share one commit.
+    pub batch_rows_max: usize,
+    /// The most bytes that share one commit, but for the last append.
+    pub batch_bytes_max: usize,
+    /// How long the writer looks for more to do before it sleeps.
+    pub spin: Duration,
+    /// How many pages the write-ahead log may reach before it is copied into the file.
+    pub checkpoint_pages: i32,
+    /// The size of a page of a new file, in bytes: a power of two from 512 to 65,536.
+    pub page_size: u32,
+    /// How much of the file the writer keeps in memory, in KiB.
+    pub cache_kib: u32,
+    /// The most bytes that the file may reach, if it is to be limited: beyond that appends fail with [`Error::Full`].
+    pub size_max: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            batch_rows_max: 2_000,
+            batch_bytes_max: 8 << 20,
+            spin: writer::SPIN,
+            checkpoint_pages: 4_000,
+            page_size: 4_096,
+            cache_kib: 16_384,
+            size_max: None,
+        }
+    }
+}
+
+/// A journal in a file.
+///
+/// [`open`](Self::open) is for the process that owns it, [`open_reader`](Self::open_reader) for all others. Dropping it
+/// writes what waits; [`close`](Self::close) does so too and says whether that went well.
+pub struct SqliteJournal {
+    readers: Readers,
+    writer: Option<Writer>,
+    /// Of a journal without a writer: the connection that posts, opened at the first letter.
+    poster: Mutex<Option<Connection>>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal for writing, and creates it if there is none. Hold a [`Lease`](crate::Lease) on `path`.
+    ///
+    /// # Errors
+    /// [`Error::Newer`], [`Error::NotAJournal`], [`Error::Damaged`], [`Error::ReadOnly`], [`Error::Full`], [`Error::Io`].
+    pub fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
+        let path = path.into();
+        let writer = Writer::start(path.clone(), options)?;
+        let journal = Self { readers: Readers::new(path), writer: Some(writer), poster: Mutex::new(None) };
+        journal.readers.check()?;
+        Ok(journal)
+    }
+
+    /// Opens a journal that another process may own, to read it and to leave messages; [`Journal::append`] is refused.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and those of [`open`](Self::open).
+    pub fn open_reader(path: impl Into<PathBuf>) -> Result<Self, Error> {
+        let journal = Self { readers: Readers::new(path.into()), writer: None, poster: Mutex::new(None) };
+        journal.readers.check()?;
+        Ok(journal)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.readers.path()
+    }
+
+    /// Writes what waits, answers it, and closes the file; later appends are answered with [`Error::Closed`].
+    ///
+    /// # Errors
+    /// What the writer failed with, if it did.
+    pub fn close(&self) -> Result<(), Error> {
+        self.readers.clear();
+        self.poster.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.writer.as_ref().map_or(Ok(()), Writer::close)
+    }
+
+    /// Hands a task to the writer and waits for the answer.
+    fn ask<T>(
+        writer: &Writer,
+        task: impl FnOnce(std::sync::mpsc::SyncSender<Result<T, Error>>) -> Task,
+    ) -> Result<T, Error> {
+        let (reply, answer) = sync_channel(1);
+        writer.send(task(reply));
+        answer.recv().unwrap_or(Err(Error::Closed))
+    }
+
+    /// Leaves a letter without owning the journal.
+    fn post_from_outside(&self, run: RunId, message: &str, at: Timestamp) -> Result<u64, Error> {
+        let mut poster = self.poster.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = match poster.take() {
+            Some(connection) => connection,
+            None => open::poster(self.path())?,
+        };
+        // Kept only if it works: one that failed is opened anew by the next letter.
+        let values = params![run.as_bytes(), append::column(at.as_micros()), message];
+        let letter = connection.query_row(append::INSERT_LETTER, values, |row| row.get(0));
+        let letter = letter.map_err(|error| explain(self.path(), error))?;
+        *poster = Some(connection);
+        Ok(letter)
+    }
+}
+
+impl Journal for SqliteJournal {
+    fn append(&self, append: Append, done: Done) {
+        let pending = Pending::new(done);
+        match (Entry::new(append), &self.writer) {
+            (Ok(entry), Some(writer)) => writer.send(Task::Append(entry, pending)),
+            (Ok(_), None) => pending.answer(Err(Error::Closed)),
+            (Err(error), _) => pending.answer(Err(error)),
+        }
+    }
+
+    fn events(&self, run: RunId, after: u64) -> Result<Vec<Event>, Error> {
+        self.readers.events(run, after)
+    }
+
+    fn run(&self, run: RunId) -> Result<Option<RunSummary>, Error> {
+        self.readers.run(run)
+    }
+
+    fn runs(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
+        self.readers.runs(query)
+    }
+
+    fn since(&self, after: u64, limit: usize) -> Result<Vec<Row>, Error> {
+        self.readers.since(after, limit)
+    }
+
+    fn post(&self, run: RunId, message: &Message, at: Timestamp) -> Result<u64, Error> {
+        let message = serde_json::to_string(message).map_err(Error::damaged)?;
+        match &self.writer {
+            Some(writer) => Self::ask(writer, |reply| Task::Post { run, message, at, reply }),
+            None => self.post_from_outside(run, &message, at),
+        }
+    }
+
+    fn letters(&self, answered: &[u64], limit: usize) -> Result<Vec<Letter>, Error> {
+        if !answered.is_empty() {
+            let letters = answered.to_vec();
+            let writer = self.writer.as_ref().ok_or(Error::Closed)?;
+            Self::ask(writer, |reply| Task::Remove { letters, reply })?;
+        }
+        self.readers.letters(limit)
+    }
+}
+
+impl Drop for SqliteJournal {
+    fn drop(&mut self) {
+        // Nobody is left to hear what went wrong; everything that was reported as written is.
+        let _ = self.close();
+    }
+}

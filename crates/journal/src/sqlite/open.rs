@@ -1,0 +1,110 @@
+//! Connections: how each kind is opened and set up, and what is refused.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Options;
+use super::schema::{FORMAT, Found, inspect, migrate};
+use super::trouble::explain;
+use crate::Error;
+
+/// How long a connection waits for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it looks. Short, because the owner leaves the file free for moments only when it is busy.
+const GLANCE: Duration = Duration::from_micros(250);
+
+/// The owner's connection: creates the file if there is none, and brings it to the newest format.
+pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, Error> {
+    let fail = |error| explain(path, error);
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
+    // SQLite opens a file without write permission for reading only, and says so at the first write.
+    if connection.is_readonly("main").map_err(fail)? {
+        return Err(Error::ReadOnly { path: path.to_owned() });
+    }
+    be_patient(&mut connection, path)?;
+    let found = inspect(&connection, path)?;
+    if found == Found::Empty {
+        set(&connection, path, "page_size", options.page_size)?;
+    }
+    durable(&connection, path)?;
+    set(&connection, path, "cache_size", -i64::from(options.cache_kib))?;
+    if found != Found::Format(FORMAT) {
+        migrate(&mut connection, path)?;
+    }
+    if let Some(bytes) = options.size_max {
+        let page: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(fail)?;
+        set(&connection, path, "max_page_count", i64::try_from(bytes / page.max(1)).unwrap_or(i64::MAX))?;
+    }
+    Ok(connection)
+}
+
+/// A connection that only reads, for lists and histories.
+pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = existing(path, flags)?;
+    be_patient(&mut connection, path)?;
+    set(&connection, path, "cache_size", -8_192)?;
+    Ok(connection)
+}
+
+/// A connection of a process that does not own the journal and leaves messages in it.
+pub(super) fn poster(path: &Path) -> Result<Connection, Error> {
+    let mut connection = existing(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    if connection.is_readonly("main").map_err(|error| explain(path, error))? {
+        return Err(Error::ReadOnly { path: path.to_owned() });
+    }
+    be_patient(&mut connection, path)?;
+    check_existing(&connection, path)?;
+    durable(&connection, path)?;
+    // Checkpoints are the owner's business; this connection writes a few rows and goes.
+    set(&connection, path, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
+/// Refuses what is no journal of a known format.
+pub(super) fn check_existing(connection: &Connection, path: &Path) -> Result<(), Error> {
+    match inspect(connection, path)? {
+        Found::Format(_) => Ok(()),
+        Found::Empty => Err(Error::Missing { path: path.to_owned() }),
+    }
+}
+
+fn existing(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
+    match path.try_exists() {
+        Ok(true) => Connection::open_with_flags(path, flags).map_err(|error| explain(path, error)),
+        Ok(false) => Err(Error::Missing { path: path.to_owned() }),
+        Err(error) => Err(Error::io(path, error)),
+    }
+}
+
+/// Makes every commit durable, and makes sure of it: SQLite ignores settings that it cannot follow.
+fn durable(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let fail = |error| explain(path, error);
+    let mode: String =
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(fail)?;
+    set(connection, path, "synchronous", "FULL")?;
+    let level: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0)).map_err(fail)?;
+    if mode == "wal" && level == 2 {
+        return Ok(());
+    }
+    let what = format!("no durable commits here: journal_mode is {mode}, synchronous is {level}");
+    Err(Error::io(path, std::io::Error::new(std::io::ErrorKind::Unsupported, what)))
+}
+
+fn be_patient(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let glances = PATIENCE.as_micros() / GLANCE.as_micros();
+    let wait = move |glance: i32| {
+        thread::sleep(GLANCE);
+        u128::from(glance.unsigned_abs()) < glances
+    };
+    connection.busy_handler(Some(wait)).map_err(|error| explain(path, error))
+}
+
+fn set(connection: &Connection, path: &Path, name: &str, value: impl rusqlite::ToSql) -> Result<(), Error> {
+    connection.pragma_update(None, name, value).map_err(|error| explain(path, error))
+}
