@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midwatch_simulator::{Cue, Endpoint, Fault, Keys, Latency, Simulator};
+use midwatch_simulator::{Cue, Endpoint, Fault, Faults, Keys, Latency, Simulator};
 use serde_json::json;
 
 use crate::client::{Client, SETTLE, got, plain};
@@ -224,4 +224,46 @@ async fn an_effect_is_done_and_booked_although_its_client_left() {
     let retry = got(client.post("/v1/charges", &charge()).header("idempotency-key", "k")).await;
     assert_eq!(retry.header("idempotent-replayed"), Some("true"));
     simulator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_retry_under_one_key_charge_once_whatever_is_lost() {
+    let faults = Faults {
+        unavailable: 0.1,
+        reset: 0.1,
+        reset_after: 0.2,
+        hang_after: 0.1,
+        hang_ms: 10,
+        in_a_row_max: 5,
+        ..Faults::default()
+    };
+    let simulator = Simulator::builder().seed(5).faults_on_effects(faults).start().await.unwrap();
+    let client = Client::to(&simulator);
+    let calls: Vec<_> = (0..200)
+        .map(|n| {
+            let request =
+                client.post("/v1/charges", &charge_for(n)).header("idempotency-key", format!("k{n}"));
+            tokio::spawn(async move {
+                for attempt in 1..=6 {
+                    match request.try_clone().unwrap().send().await {
+                        Ok(response) if response.status() == 200 => return attempt,
+                        _ => {}
+                    }
+                }
+                panic!("charge {n} was never answered")
+            })
+        })
+        .collect();
+    let mut attempts = 0;
+    for call in calls {
+        attempts += call.await.unwrap();
+    }
+    let books = simulator.ledger().summary();
+    assert_eq!((books.effects, books.effects_done_twice, books.requests), (200, 0, attempts));
+    assert!(books.replayed > 0 && attempts > 250, "{attempts} attempts");
+    simulator.stop().await;
+}
+
+fn charge_for(n: u32) -> serde_json::Value {
+    json!({"amount": 100 + n, "currency": "usd", "reference": format!("order-{n}")})
 }
