@@ -1,4 +1,6 @@
-//! What is written in place of the function: a unit struct and its implementation of the trait.
+//! What is written in place of the function: one of the same name that makes the step or workflow.
+//!
+//! A function and not a unit struct, since a struct's name could no longer be used for a variable in its module.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -48,7 +50,7 @@ fn implementation(kind: Kind, function: &ItemFn, types: &Types, options: &Option
         Kind::Step => (format_ident!("StepOptions"), step_options(&krate, options)),
         Kind::Workflow => (format_ident!("WorkflowOptions"), workflow_options(&krate, options)),
     };
-    let (of_struct, of_all, of_function) = sort(&function.attrs);
+    let (of_item, of_function) = sort(&function.attrs);
     let (body_name, body) = body(function, &of_function);
     let (vis, output) = (&function.vis, &types.output);
     let (input, arguments) = match &types.input {
@@ -74,27 +76,30 @@ fn implementation(kind: Kind, function: &ItemFn, types: &Types, options: &Option
         }
     };
     quote! {
-        #(#of_all)*
-        #(#of_struct)*
-        #[allow(non_camel_case_types)]
-        #[derive(Clone, Copy, Debug)]
-        #vis struct #ident;
+        #(#of_item)*
+        #vis fn #ident() -> impl #krate::#trait_name<Input = #input, Output = #output>
+            + ::core::clone::Clone + ::core::marker::Copy
+        {
+            #[derive(Clone, Copy)]
+            struct Definition;
 
-        #(#of_all)*
-        #[automatically_derived]
-        impl #krate::#trait_name for #ident {
-            type Input = #input;
-            type Output = #output;
+            #[automatically_derived]
+            impl #krate::#trait_name for Definition {
+                type Input = #input;
+                type Output = #output;
 
-            fn name(&self) -> #krate::Name {
-                #krate::Name::Borrowed(#name)
+                fn name(&self) -> #krate::Name {
+                    #krate::Name::Borrowed(#name)
+                }
+
+                fn options(&self) -> #krate::#options_type {
+                    #options
+                }
+
+                #run
             }
 
-            fn options(&self) -> #krate::#options_type {
-                #options
-            }
-
-            #run
+            Definition
         }
     }
 }
@@ -108,20 +113,12 @@ fn body(function: &ItemFn, attributes: &[&Attribute]) -> (Ident, TokenStream) {
     (signature.ident.clone(), quote!(#(#attributes)* #signature #block))
 }
 
-/// Attributes of the struct, of struct and implementation, and of the function.
-fn sort(attributes: &[Attribute]) -> (Vec<&Attribute>, Vec<&Attribute>, Vec<&Attribute>) {
-    let (mut of_struct, mut of_all, mut of_function) = (Vec::new(), Vec::new(), Vec::new());
-    for attribute in attributes {
-        let path = attribute.path();
-        if path.is_ident("doc") || path.is_ident("deprecated") {
-            of_struct.push(attribute);
-        } else if path.is_ident("cfg") {
-            of_all.push(attribute);
-        } else {
-            of_function.push(attribute);
-        }
-    }
-    (of_struct, of_all, of_function)
+/// Attributes of the item that is written, and of the user's function within.
+fn sort(attributes: &[Attribute]) -> (Vec<&Attribute>, Vec<&Attribute>) {
+    let is_of_item = |attribute: &&Attribute| {
+        ["doc", "deprecated", "cfg"].iter().any(|name| attribute.path().is_ident(name))
+    };
+    attributes.iter().partition(is_of_item)
 }
 
 fn step_options(krate: &Path, options: &Options) -> TokenStream {

@@ -1,4 +1,4 @@
-//! The attributes `#[workflow]` and `#[step]`: they turn an async function into a unit struct of the same name that
+//! The attributes `#[workflow]` and `#[step]`: they turn an async function into one of the same name that makes what
 //! implements `Workflow` or `Step`.
 //!
 //! Users take them from the front crate, `midwatch`. What they write can be written by hand as well: see `step_fn`,
@@ -15,7 +15,7 @@ use proc_macro::TokenStream;
 /// Makes a step of an async function.
 ///
 /// The function takes a `StepContext` and at most one input, and gives a `Result` whose error is a `Failure` or turns
-/// into one. What is left of it is a unit struct of its name, so that `cx.step(charge_card, &order)` and
+/// into one. What is left is a function of its name that makes the step, so that `cx.step(charge_card, &order)` and
 /// `.step(charge_card)` read as they do; `charge_card.run(cx, order)` runs one attempt.
 ///
 /// ```
@@ -57,7 +57,7 @@ pub fn step(options: TokenStream, function: TokenStream) -> TokenStream {
 /// Makes a workflow of an async function.
 ///
 /// The function takes a `Context` and at most one input, and gives a `Result` whose error is a `Failure` or turns into
-/// one. What is left of it is a unit struct of its name.
+/// one. What is left is a function of its name that makes the workflow.
 ///
 /// ```
 /// # extern crate midwatch_workflow as midwatch;

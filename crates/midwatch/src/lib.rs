@@ -21,6 +21,11 @@
 //! }
 //! ```
 
+mod embedded;
+
+pub use embedded::{EmbeddedBuilder, Midwatch, OpenError, RunError, RunHandle, StartCall, StartError};
+#[doc(inline)]
+pub use midwatch_engine_embedded::QueueOptions;
 #[doc(inline)]
 pub use midwatch_macros::{step, workflow};
 #[doc(inline)]

@@ -71,6 +71,52 @@ pub trait Step: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
 }
 
+/// A function that makes a workflow is one: `#[workflow]` turns the user's function into such a one.
+impl<F, W> Workflow for F
+where
+    F: Fn() -> W + Send + Sync + 'static,
+    W: Workflow,
+{
+    type Input = W::Input;
+    type Output = W::Output;
+
+    fn name(&self) -> Name {
+        self().name()
+    }
+
+    fn options(&self) -> WorkflowOptions {
+        self().options()
+    }
+
+    fn run(&self, cx: Context, input: W::Input) -> impl Future<Output = Result<W::Output, Failure>> + Send {
+        let workflow = self();
+        async move { workflow.run(cx, input).await }
+    }
+}
+
+/// A function that makes a step is one: `#[step]` turns the user's function into such a one.
+impl<F, S> Step for F
+where
+    F: Fn() -> S + Send + Sync + 'static,
+    S: Step,
+{
+    type Input = S::Input;
+    type Output = S::Output;
+
+    fn name(&self) -> Name {
+        self().name()
+    }
+
+    fn options(&self) -> StepOptions {
+        self().options()
+    }
+
+    fn run(&self, cx: StepContext, input: S::Input) -> impl Future<Output = Result<S::Output, Failure>> + Send {
+        let step = self();
+        async move { step.run(cx, input).await }
+    }
+}
+
 /// Limits of a workflow's runs.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct WorkflowOptions {
