@@ -13,6 +13,7 @@ pub mod engine;
 pub mod event;
 mod execution;
 mod failure;
+mod history;
 mod id;
 mod key;
 mod money;
@@ -35,6 +36,7 @@ pub use engine::{Engine, EngineError, ForkKeys, Message, NewRun, OnDuplicate, St
 pub use event::{Ended, Event, EventKind, ParkReason, Resolution, RunResult, RunStarted};
 pub use execution::{Advanced, Execution, Progress, panic_message};
 pub use failure::{Class, Failure};
+pub use history::{effective, recorded};
 pub use id::{InvalidId, OpId, RunId, WorkflowId, span_id};
 pub use key::{KEY_BYTES_MAX, attempt_key, key_base, step_key};
 pub use money::{InvalidMoney, Money};
