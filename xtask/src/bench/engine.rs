@@ -1,0 +1,320 @@
+//! The embedded engine: durable steps a second, latency, recovery, memory, beside the machine's limits in the same run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use midwatch::{Context, Failure, Midwatch, RunHandle, StepContext, step, workflow};
+use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_journal::{Journal, RunQuery};
+use serde::Serialize;
+
+use super::meter::{Meter, quantile, resident};
+use super::{Output, limit};
+
+/// How much to measure.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    output: Output,
+    /// Where the files go; a real disk, not a file system in memory.
+    #[arg(long, default_value = "target")]
+    dir: std::path::PathBuf,
+    /// A tenth of the work, for a quick look.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Measures the memory of sleeping runs in a process of its own.
+#[derive(Args)]
+pub(crate) struct SleeperOptions {
+    /// The journal.
+    #[arg(long)]
+    db: std::path::PathBuf,
+    /// How many runs.
+    #[arg(long)]
+    runs: usize,
+}
+
+#[derive(Serialize)]
+struct Figures {
+    steps_per_s: BTreeMap<usize, f64>,
+    limit_rows_per_s: BTreeMap<usize, f64>,
+    share_of_limit: BTreeMap<usize, f64>,
+    lone_run_ms: LoneRun,
+    lone_commits_ms: f64,
+    bytes_per_step: f64,
+    cpu_us_per_step: BTreeMap<usize, f64>,
+    bytes_per_sleeping_run: BTreeMap<usize, f64>,
+    recover_10000_s: f64,
+    recover_100000_sleeping_s: f64,
+    fdatasync_per_s: f64,
+}
+
+#[derive(Serialize)]
+struct LoneRun {
+    p50: f64,
+    p99: f64,
+}
+
+#[step]
+async fn echo(_cx: StepContext, text: String) -> Result<String, Failure> {
+    Ok(text)
+}
+
+#[workflow]
+async fn ten_steps(cx: Context, text: String) -> Result<String, Failure> {
+    let mut last = text;
+    for _ in 0..10 {
+        last = cx.step(echo, &last).await?;
+    }
+    Ok(last)
+}
+
+#[workflow]
+async fn sleeper(cx: Context, _: ()) -> Result<(), Failure> {
+    cx.sleep(Duration::from_secs(30 * 24 * 3600)).await
+}
+
+/// Ends soon after it is taken up: what it was doing when the process died is done again.
+#[step]
+async fn hang_once(cx: StepContext, _: ()) -> Result<(), Failure> {
+    if cx.attempt() == 1 {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+#[workflow]
+async fn interrupted(cx: Context, _: ()) -> Result<(), Failure> {
+    cx.step(hang_once, &()).await
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&options.dir)?;
+    let folder = tempfile::tempdir_in(&options.dir)?;
+    let scale = if options.quick { 10 } else { 1 };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut figures = Figures {
+        steps_per_s: BTreeMap::new(),
+        limit_rows_per_s: BTreeMap::new(),
+        share_of_limit: BTreeMap::new(),
+        lone_run_ms: LoneRun { p50: 0.0, p99: 0.0 },
+        lone_commits_ms: 0.0,
+        bytes_per_step: 0.0,
+        cpu_us_per_step: BTreeMap::new(),
+        bytes_per_sleeping_run: BTreeMap::new(),
+        recover_10000_s: 0.0,
+        recover_100000_sleeping_s: 0.0,
+        fdatasync_per_s: limit::syncs_per_second(folder.path(), Duration::from_secs(2) / scale)?,
+    };
+    lone(&runtime, folder.path(), (300 / scale) as usize, &mut figures)?;
+    for (at_once, runs) in [(1, 1_000), (100, 20_000), (1000, 40_000)] {
+        throughput(&runtime, folder.path(), at_once, (runs / scale) as usize, &mut figures)?;
+    }
+    recovery(&runtime, folder.path(), (10_000 / scale) as usize, &mut figures)?;
+    for runs in [10_000, 100_000 / scale as usize] {
+        sleeping(folder.path(), runs, &mut figures)?;
+    }
+    print(&figures, options.output)
+}
+
+async fn open(db: &Path) -> anyhow::Result<Arc<Midwatch>> {
+    let builder = Midwatch::embedded(db).workflow(ten_steps).workflow(sleeper).workflow(interrupted);
+    Ok(Arc::new(builder.step(echo).step(hang_once).open().await?))
+}
+
+/// The same number of runs at once all the time, each of ten steps one after another.
+fn throughput(
+    runtime: &tokio::runtime::Runtime,
+    folder: &Path,
+    at_once: usize,
+    runs: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    let limit = limit::rows_per_second(folder, at_once, Duration::from_secs(2))?;
+    let db = folder.join(format!("steps-{at_once}.db"));
+    let (wall, cpu) = runtime.block_on(async {
+        let midwatch = open(&db).await?;
+        let meter = Meter::start();
+        let workers = (0..at_once).map(|worker| {
+            let midwatch = Arc::clone(&midwatch);
+            tokio::spawn(async move {
+                for _ in (worker..runs).step_by(at_once) {
+                    midwatch.start(ten_steps, "a short text".to_owned()).await?.result().await?;
+                }
+                anyhow::Ok(())
+            })
+        });
+        for worker in workers.collect::<Vec<_>>() {
+            worker.await??;
+        }
+        let measured = (meter.wall(), meter.cpu());
+        midwatch.shut_down().await;
+        anyhow::Ok(measured)
+    })?;
+    #[allow(clippy::cast_precision_loss)]
+    let steps = (runs * 10) as f64;
+    figures.steps_per_s.insert(at_once, steps / wall.as_secs_f64());
+    figures.limit_rows_per_s.insert(at_once, limit);
+    figures.share_of_limit.insert(at_once, steps / wall.as_secs_f64() / limit);
+    figures.cpu_us_per_step.insert(at_once, cpu.as_secs_f64() * 1e6 / steps);
+    if at_once == 100 {
+        #[allow(clippy::cast_precision_loss)]
+        let bytes = std::fs::metadata(&db)?.len() as f64;
+        figures.bytes_per_step = bytes / steps;
+    }
+    Ok(())
+}
+
+/// One run of ten steps at a time, beside ten commits of one row.
+fn lone(
+    runtime: &tokio::runtime::Runtime,
+    folder: &Path,
+    runs: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    let mut commits = limit::ten_commits(folder, runs)?;
+    let mut latencies = runtime.block_on(async {
+        let midwatch = open(&folder.join("lone.db")).await?;
+        let mut latencies = Vec::with_capacity(runs);
+        for _ in 0..runs {
+            let begun = Instant::now();
+            midwatch.start(ten_steps, "a short text".to_owned()).await?.result().await?;
+            latencies.push(begun.elapsed());
+        }
+        midwatch.shut_down().await;
+        anyhow::Ok(latencies)
+    })?;
+    commits.extend(limit::ten_commits(folder, runs)?);
+    figures.lone_commits_ms = quantile(&mut commits, 0.5).as_secs_f64() * 1e3;
+    figures.lone_run_ms = LoneRun {
+        p50: quantile(&mut latencies, 0.5).as_secs_f64() * 1e3,
+        p99: quantile(&mut latencies, 0.99).as_secs_f64() * 1e3,
+    };
+    Ok(())
+}
+
+/// Runs that were in the middle of a step when their process died, until all have ended in the next one.
+fn recovery(
+    runtime: &tokio::runtime::Runtime,
+    folder: &Path,
+    runs: usize,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
+    let db = folder.join("recover.db");
+    runtime.block_on(async {
+        let midwatch = Midwatch::embedded(&db).workflow(interrupted).step(hang_once).drain(Duration::ZERO);
+        let midwatch = midwatch.open().await?;
+        for _ in 0..runs {
+            midwatch.start(interrupted, ()).await?;
+        }
+        midwatch.shut_down().await;
+        drop(midwatch);
+        let begun = Instant::now();
+        let midwatch = open(&db).await?;
+        let reader = SqliteJournal::open_reader(&db)?;
+        let open_runs = RunQuery {
+            statuses: midwatch_journal::Status::ALL.into_iter().filter(|status| !status.is_ended()).collect(),
+            limit: 1,
+            ..RunQuery::default()
+        };
+        while !reader.runs(&open_runs)?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        figures.recover_10000_s = begun.elapsed().as_secs_f64();
+        midwatch.shut_down().await;
+        Ok(())
+    })
+}
+
+/// Starts sleeping runs in a process of its own and measures what each takes there, and how fast they are found again.
+fn sleeping(folder: &Path, runs: usize, figures: &mut Figures) -> anyhow::Result<()> {
+    let db = folder.join(format!("sleep-{runs}.db"));
+    let output = Command::new(std::env::current_exe()?)
+        .args(["bench", "engine-sleepers", "--runs", &runs.to_string(), "--db"])
+        .arg(&db)
+        .output()
+        .context("start a process for sleeping runs")?;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let measured: Sleeping = serde_json::from_slice(&output.stdout)?;
+    figures.bytes_per_sleeping_run.insert(runs, measured.bytes_per_run);
+    figures.recover_100000_sleeping_s = measured.recover_s;
+    Ok(())
+}
+
+#[derive(Serialize, serde::Deserialize)]
+struct Sleeping {
+    bytes_per_run: f64,
+    recover_s: f64,
+}
+
+#[allow(clippy::print_stdout)]
+pub(crate) fn sleepers(options: &SleeperOptions) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let measured = runtime.block_on(async {
+        let midwatch = open(&options.db).await?;
+        // A first thousand warms up caches and pools, which are no part of a run.
+        start_sleepers(&midwatch, 1_000).await?;
+        let before = resident()?;
+        start_sleepers(&midwatch, options.runs).await?;
+        let after = resident()?;
+        midwatch.shut_down().await;
+        drop(midwatch);
+        let begun = Instant::now();
+        let midwatch = open(&options.db).await?;
+        let recover_s = begun.elapsed().as_secs_f64();
+        midwatch.shut_down().await;
+        #[allow(clippy::cast_precision_loss)]
+        let bytes_per_run = after.saturating_sub(before) as f64 / options.runs as f64;
+        anyhow::Ok(Sleeping { bytes_per_run, recover_s })
+    })?;
+    println!("{}", serde_json::to_string(&measured)?);
+    Ok(())
+}
+
+async fn start_sleepers(midwatch: &Arc<Midwatch>, runs: usize) -> anyhow::Result<()> {
+    let starters = (0..100).map(|starter| {
+        let midwatch = Arc::clone(midwatch);
+        tokio::spawn(async move {
+            for _ in (starter..runs).step_by(100) {
+                let _: RunHandle<()> = midwatch.start(sleeper, ()).await?;
+            }
+            anyhow::Ok(())
+        })
+    });
+    for starter in starters.collect::<Vec<_>>() {
+        starter.await??;
+    }
+    // Until the last ones have left memory.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)]
+fn print(figures: &Figures, output: Output) -> anyhow::Result<()> {
+    if output.json {
+        println!("{}", serde_json::to_string(figures)?);
+        return Ok(());
+    }
+    println!("runs at once   steps/s   limit rows/s   share   CPU µs/step");
+    for (at_once, steps) in &figures.steps_per_s {
+        let (limit, cpu) = (figures.limit_rows_per_s[at_once], figures.cpu_us_per_step[at_once]);
+        println!("{at_once:>12} {steps:>9.0} {limit:>14.0} {:>6.0}% {cpu:>13.1}", steps / limit * 100.0);
+    }
+    let lone = &figures.lone_run_ms;
+    println!("\nlone run of ten steps   p50 {:.2} ms, p99 {:.2} ms", lone.p50, lone.p99);
+    println!("ten commits of one row  p50 {:.2} ms ({:.2} times)", figures.lone_commits_ms, lone.p50 / figures.lone_commits_ms);
+    println!("kept on disk            {:.0} bytes a step", figures.bytes_per_step);
+    for (runs, bytes) in &figures.bytes_per_sleeping_run {
+        println!("memory of sleeping runs {bytes:.0} bytes a run at {runs}");
+    }
+    println!("10,000 interrupted runs recovered and ended in {:.2} s", figures.recover_10000_s);
+    println!("100,000 sleeping runs found again in {:.2} s", figures.recover_100000_sleeping_s);
+    println!("fdatasync of 4 KiB      {:.0} a second", figures.fdatasync_per_s);
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Benchmarks. Each prints a table, or with `--json` one object.
+
+mod engine;
+mod limit;
+mod meter;
+
+use clap::{Args, Subcommand};
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Durable steps a second, latency of a lone run, recovery, memory of sleeping runs.
+    Engine(engine::Options),
+    #[command(hide = true)]
+    EngineSleepers(engine::SleeperOptions),
+}
+
+/// How to print.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Output {
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
+    match bench {
+        Bench::Engine(options) => engine::run(&options),
+        Bench::EngineSleepers(options) => engine::sleepers(&options),
+    }
+}
