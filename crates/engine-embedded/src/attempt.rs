@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use midwatch_workflow::{
     Charge, Class, Failure, OpId, Payload, Reporter, Spent, StepContext, StepDefinition, panic_message,
 };
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::run::Input;
+use crate::run::{Input, Reply};
 
 /// What runs an attempt, apart from the step's own code.
 pub(crate) struct Limits {
@@ -84,8 +86,19 @@ struct ReportState {
     sign: Instant,
     posted: Option<Instant>,
     progress: Option<Payload>,
-    charges: Vec<Charge>,
+    /// `None` where a bound was released.
+    charges: Vec<Option<Charge>>,
+    /// Answered when what is reported now is durable.
+    replies: Vec<Reply>,
     is_closed: bool,
+}
+
+/// What an attempt reported last.
+pub(crate) struct Report {
+    pub(crate) progress: Payload,
+    pub(crate) charges: Vec<Charge>,
+    /// Answered when it is durable.
+    pub(crate) replies: Vec<Reply>,
 }
 
 /// Heartbeats closer together than this are kept in memory only; the newest of them may be lost with the process.
@@ -98,6 +111,7 @@ impl Reports {
             posted: None,
             progress: None,
             charges: Vec::new(),
+            replies: Vec::new(),
             is_closed: false,
         };
         Arc::new(Self { op, run, is_posted: AtomicBool::new(false), state: Mutex::new(state) })
@@ -112,20 +126,24 @@ impl Reports {
     }
 
     /// What was reported last, for the journal.
-    pub(crate) fn take(&self) -> Option<(Payload, Vec<Charge>)> {
+    pub(crate) fn take(&self) -> Option<Report> {
         self.is_posted.store(false, Ordering::Release);
-        let state = self.lock();
+        let mut state = self.lock();
         if state.is_closed {
             return None;
         }
-        Some((state.progress.clone().unwrap_or_else(Payload::null), state.charges.clone()))
+        Some(Report {
+            progress: state.progress.clone().unwrap_or_else(Payload::null),
+            charges: state.charges.iter().flatten().cloned().collect(),
+            replies: std::mem::take(&mut state.replies),
+        })
     }
 
     /// Ends reporting and gives all charges. Whatever the step's code still reports comes too late.
     pub(crate) fn close(&self) -> Vec<Charge> {
         let mut state = self.lock();
         state.is_closed = true;
-        std::mem::take(&mut state.charges)
+        std::mem::take(&mut state.charges).into_iter().flatten().collect()
     }
 
     fn post(&self) {
@@ -157,7 +175,7 @@ impl Reporter for Reports {
             tracing::warn!(target = charge.target, "charge after the end of its attempt is not booked");
             return;
         }
-        state.charges.push(charge);
+        state.charges.push(Some(charge));
         drop(state);
         // Spend reaches the journal at once, so that a killed process loses none of it.
         self.post();
@@ -165,7 +183,39 @@ impl Reporter for Reports {
 
     fn spent(&self) -> Spent {
         let mut spent = Spent::default();
-        spent.add_all(&self.lock().charges);
+        self.lock().charges.iter().flatten().for_each(|charge| spent.add(charge));
         spent
+    }
+
+    fn reserve(&self, bound: Charge) -> BoxFuture<'_, usize> {
+        Box::pin(async move {
+            let (reply, durable) = oneshot::channel();
+            let place = {
+                let mut state = self.lock();
+                state.sign = Instant::now();
+                state.charges.push(Some(bound));
+                state.replies.push(reply);
+                state.charges.len() - 1
+            };
+            self.post();
+            // If the journal fails, the run stops here: without its record the call must not be made.
+            if !matches!(durable.await, Ok(Ok(()))) {
+                std::future::pending::<()>().await;
+            }
+            place
+        })
+    }
+
+    fn settle(&self, place: usize, charge: Option<Charge>) {
+        let mut state = self.lock();
+        state.sign = Instant::now();
+        if state.is_closed {
+            return;
+        }
+        if let Some(booked) = state.charges.get_mut(place) {
+            *booked = charge;
+        }
+        drop(state);
+        self.post();
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::attempt::{self, Limits, Reports};
+use crate::attempt::{self, Limits, Report, Reports};
 use crate::engine::Core;
 use crate::queue::Permit;
 use crate::replay::{Unreplayable, replay, take_in};
@@ -71,6 +71,8 @@ pub(crate) struct Driver {
     permits: HashMap<OpId, Permit>,
     dues: BTreeSet<(Timestamp, Due)>,
     summary: SummaryState,
+    /// How it ended, until everybody is told.
+    ended: Option<RunResult>,
     /// Whether the state must be rebuilt from the journal after the next commit.
     pub(crate) reload: bool,
     is_stopping: bool,
@@ -179,6 +181,7 @@ impl Driver {
             permits: HashMap::new(),
             dues: BTreeSet::new(),
             summary: SummaryState { key: None, at: Instant::now(), is_behind: false },
+            ended: None,
             reload: false,
         }
     }
@@ -327,10 +330,10 @@ impl Driver {
                 }
             }
             Input::Reported(op) => {
-                if let Some((progress, charges)) =
-                    self.running.get(&op).and_then(|running| running.reports.take())
-                {
+                if let Some(report) = self.running.get(&op).and_then(|running| running.reports.take()) {
+                    let Report { progress, charges, replies } = report;
                     self.record(EventKind::Heartbeat { op, progress, charges });
+                    self.replies.extend(replies);
                 }
             }
             Input::Admitted(op, permit) => self.admit(op, permit),
@@ -424,6 +427,7 @@ impl Driver {
         }
         if let Progress::Done(result) = advanced.progress {
             self.execution = None;
+            self.ended = Some(result.clone());
             self.record(EventKind::RunEnded { result });
         }
     }
@@ -473,9 +477,9 @@ impl Driver {
         for (op, waits) in std::mem::take(&mut self.ops) {
             self.perform(op, waits);
         }
-        if let Some(ended_at) = self.fold.summary.ended_at {
-            tracing::debug!(run = %self.run, status = %self.fold.summary.status, %ended_at, "run ended");
-            self.end();
+        if let Some(result) = self.ended.take() {
+            tracing::debug!(run = %self.run, status = %self.fold.summary.status, "run ended");
+            self.end(&result);
         }
         Ok(())
     }
@@ -685,10 +689,10 @@ impl Driver {
     }
 
     /// Tells everybody who waits for the run's end.
-    fn end(&mut self) {
+    fn end(&mut self, result: &RunResult) {
         self.dues.clear();
         self.held.clear();
-        self.engine.run_ended(self.run, self.fold.summary.parent);
+        self.engine.run_ended(self.run, self.fold.summary.parent, result);
     }
 
     async fn reload_now(&mut self) -> Result<(), Stop> {

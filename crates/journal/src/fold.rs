@@ -238,7 +238,10 @@ impl Fold {
             *beat = Some(at);
             spent.clear();
             spent.extend_from_slice(charges);
-            self.progress.insert((scheduled.step.clone(), scheduled.nth), progress.clone());
+            // A report of charges alone says null: what was said before stays.
+            if progress.as_str() != "null" {
+                self.progress.insert((scheduled.step.clone(), scheduled.nth), progress.clone());
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Charge, Failure, Name, Payload, RunId, Spent, WorkflowId, span_id};
+use crate::{Certainty, Charge, Failure, Name, Payload, RunId, Spent, WorkflowId, span_id};
 
 /// Given to every attempt. Cheap to clone.
 #[derive(Clone)]
@@ -50,6 +51,42 @@ pub trait Reporter: Send + Sync {
 
     /// What the attempt has spent so far.
     fn spent(&self) -> Spent;
+
+    /// Books an upper bound of what is about to be spent and gives its place once that is durable; see
+    /// [`StepContext::reserve`]. An engine without this books nothing beforehand.
+    fn reserve(&self, bound: Charge) -> BoxFuture<'_, usize> {
+        drop(bound);
+        Box::pin(std::future::ready(usize::MAX))
+    }
+
+    /// Replaces a bound by what was really spent; `None` if that was nothing.
+    fn settle(&self, place: usize, charge: Option<Charge>) {
+        let _ = place;
+        if let Some(charge) = charge {
+            self.charge(charge);
+        }
+    }
+}
+
+/// A booked upper bound of what a call may cost; made by [`StepContext::reserve`].
+///
+/// Dropped without being settled, the bound stays in the books, with [`Certainty::Bound`](crate::Certainty::Bound).
+#[must_use = "a reservation that is not settled stays in the books"]
+pub struct Reservation {
+    reporter: Arc<dyn Reporter>,
+    place: usize,
+}
+
+impl Reservation {
+    /// Replaces the bound by what the call did cost.
+    pub fn settle(self, charge: Charge) {
+        self.reporter.settle(self.place, Some(charge));
+    }
+
+    /// Takes the bound out of the books: the call certainly cost nothing.
+    pub fn release(self) {
+        self.reporter.settle(self.place, None);
+    }
 }
 
 impl StepContext {
@@ -118,6 +155,16 @@ impl StepContext {
     /// Books what was spent; it counts whether the attempt succeeds or not.
     pub fn charge(&self, charge: Charge) {
         self.0.reporter.charge(charge);
+    }
+
+    /// Books the most that a call can cost, and waits until the journal has it; then the call may be sent.
+    ///
+    /// If the process dies during the call, nobody can know what it cost. The bound then stands in the books, marked as
+    /// one, so that such spend is never silently zero: what was booked exactly, and that plus all bounds, enclose the
+    /// provider's bill. When the call is over, [`Reservation::settle`] puts the real cost in the bound's place.
+    pub async fn reserve(&self, bound: Charge) -> Reservation {
+        let place = self.0.reporter.reserve(Charge { certainty: Certainty::Bound, ..bound }).await;
+        Reservation { reporter: Arc::clone(&self.0.reporter), place }
     }
 
     /// What the attempt has spent so far.
