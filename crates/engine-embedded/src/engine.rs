@@ -36,16 +36,27 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     /// The runs in memory. Whoever sends to a run or evicts one holds this lock, so no input is lost between the two.
     active: Mutex<HashMap<RunId, Active>>,
-    waiters: Mutex<HashMap<RunId, Vec<oneshot::Sender<()>>>>,
+    waiters: Mutex<Waiters>,
     loads: Arc<Semaphore>,
     is_stopping: AtomicBool,
     failed: OnceLock<Error>,
     left: Notify,
 }
 
+/// Who waits for the end of which run.
+type Waiters = HashMap<RunId, Vec<oneshot::Sender<RunResult>>>;
+
 struct Active {
     inputs: UnboundedSender<Input>,
     task: Option<AbortHandle>,
+    /// How it ended, while it still is in memory.
+    ended: Option<RunResult>,
+}
+
+impl Active {
+    fn new(inputs: UnboundedSender<Input>) -> Self {
+        Self { inputs, task: None, ended: None }
+    }
 }
 
 impl Embedded {
@@ -139,19 +150,11 @@ impl Engine for Embedded {
 
     fn result(&self, run: RunId) -> BoxFuture<'_, Result<RunResult, EngineError>> {
         Box::pin(async move {
-            loop {
-                let (waiter, ended) = oneshot::channel();
-                self.core.waiters().entry(run).or_default().push(waiter);
-                match self.core.recorded_result(run).await {
-                    Ok(None) => {}
-                    ended_or_unknown => {
-                        self.core.wake_waiters(run);
-                        return ended_or_unknown
-                            .and_then(|result| result.ok_or(EngineError::UnknownRun(run)));
-                    }
-                }
-                ended.await.map_err(|_| self.core.stopped())?;
+            let (waiter, ended) = oneshot::channel();
+            if let Some(result) = self.core.await_end(run, waiter).await? {
+                return Ok(result);
             }
+            ended.await.map_err(|_| self.core.stopped())
         })
     }
 
@@ -173,7 +176,7 @@ impl Core {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waiters(&self) -> MutexGuard<'_, HashMap<RunId, Vec<oneshot::Sender<()>>>> {
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
         self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -222,7 +225,7 @@ impl Core {
         let execution = Execution::new(workflow, start.clone(), at, Recorded::default());
         let driver =
             Driver::begin(Arc::clone(self), start, at, execution, (inputs.clone(), receiver), started);
-        self.active().insert(run, Active { inputs, task: None });
+        self.active().insert(run, Active::new(inputs));
         self.attach_task(run, tokio::spawn(driver.drive()).abort_handle());
         answer
     }
@@ -251,7 +254,7 @@ impl Core {
         }
         let (inputs, receiver) = channel();
         let _ = inputs.send(input);
-        active.insert(run, Active { inputs: inputs.clone(), task: None });
+        active.insert(run, Active::new(inputs.clone()));
         drop(active);
         self.spawn_load(run, inputs, receiver);
     }
@@ -266,7 +269,7 @@ impl Core {
             if active.contains_key(&run) || self.is_stopping() {
                 return;
             }
-            active.insert(run, Active { inputs: inputs.clone(), task: None });
+            active.insert(run, Active::new(inputs.clone()));
         }
         self.spawn_load(run, inputs, receiver);
     }
@@ -421,28 +424,55 @@ impl Core {
         }
     }
 
+    /// Gives the result if the run has ended; if not, `waiter` is told of it when it does.
+    async fn await_end(
+        &self,
+        run: RunId,
+        waiter: oneshot::Sender<RunResult>,
+    ) -> Result<Option<RunResult>, EngineError> {
+        {
+            // A run that ends takes this lock before it looks for waiters.
+            let active = self.active();
+            if let Some(Active { ended: Some(result), .. }) = active.get(&run) {
+                return Ok(Some(result.clone()));
+            }
+            self.waiters().entry(run).or_default().push(waiter);
+            if active.contains_key(&run) {
+                return Ok(None);
+            }
+        }
+        let result = self.recorded_result(run).await;
+        match &result {
+            Ok(Some(result)) => self.wake_waiters(run, result),
+            Ok(None) => {}
+            Err(_) => drop(self.waiters().remove(&run)),
+        }
+        result
+    }
+
     /// A run has ended, durably.
-    pub(crate) fn run_ended(self: &Arc<Self>, run: RunId, parent: Option<Parent>) {
-        self.wake_waiters(run);
+    pub(crate) fn run_ended(self: &Arc<Self>, run: RunId, parent: Option<Parent>, result: &RunResult) {
+        if let Some(active) = self.active().get_mut(&run) {
+            active.ended = Some(result.clone());
+        }
+        self.wake_waiters(run, result);
         if let Some(Parent { run: parent, op }) = parent {
-            let core = Arc::clone(self);
-            tokio::spawn(async move {
-                if let Ok(Some(result)) = core.recorded_result(run).await {
-                    core.input(parent, Input::ChildEnded { op, result });
-                }
-            });
+            self.input(parent, Input::ChildEnded { op, result: result.clone() });
         }
     }
 
-    fn wake_waiters(&self, run: RunId) {
+    fn wake_waiters(&self, run: RunId, result: &RunResult) {
         for waiter in self.waiters().remove(&run).unwrap_or_default() {
             // One that no longer waits is as good as told.
-            let _ = waiter.send(());
+            let _ = waiter.send(result.clone());
         }
     }
 
     /// A run that had ended goes on.
     pub(crate) fn run_reopened(&self, run: RunId) {
+        if let Some(active) = self.active().get_mut(&run) {
+            active.ended = None;
+        }
         tracing::info!(%run, "run goes on");
     }
 

@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// A tenth of the work, for a quick look.
     #[arg(long)]
     quick: bool,
+    /// Only the steps a second with so many runs at once, e.g. under a profiler.
+    #[arg(long)]
+    only: Option<usize>,
 }
 
 /// Measures the memory of sleeping runs in a process of its own.
@@ -112,6 +115,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         recover_100000_sleeping_s: 0.0,
         fdatasync_per_s: limit::syncs_per_second(folder.path(), Duration::from_secs(2) / scale)?,
     };
+    if let Some(at_once) = options.only {
+        throughput(&runtime, folder.path(), at_once, 40_000 / scale as usize, &mut figures)?;
+        return print(&figures, options.output);
+    }
     lone(&runtime, folder.path(), (300 / scale) as usize, &mut figures)?;
     for (at_once, runs) in [(1, 1_000), (100, 20_000), (1000, 40_000)] {
         throughput(&runtime, folder.path(), at_once, (runs / scale) as usize, &mut figures)?;
