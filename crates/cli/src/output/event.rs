@@ -1,0 +1,208 @@
+//! One event in human words.
+
+use anstyle::Style;
+use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose, WaitReason};
+use midwatch_workflow::{
+    Charge, Class, DelayReason, Ended, Event, EventKind, Failure, GiveUp, ParkReason, Payload, Resolution,
+    RunResult, Spent, Timestamp,
+};
+
+use super::look::{ACTIVE, BAD, FAINT, GOOD, PLAIN, WARN};
+use super::{amount, time};
+
+/// Says what happened, and how it should look.
+pub(crate) fn words(event: &Event) -> (String, Style) {
+    match &event.kind {
+        EventKind::RunStarted(start) => {
+            let worker =
+                if start.worker.is_empty() { String::new() } else { format!(" by {}", start.worker) };
+            (format!("{} {} started{worker}", start.workflow, start.workflow_id), PLAIN)
+        }
+        EventKind::AttemptScheduled(attempt) => (scheduled(attempt), PLAIN),
+        EventKind::AttemptStarted { op } => (format!("attempt of {op} started"), PLAIN),
+        EventKind::Heartbeat { op, progress, .. } => (format!("{op} beats: {}", short(progress)), FAINT),
+        EventKind::AttemptEnded { op, result, charges } => {
+            let (what, style) = ended(result);
+            (format!("{op} {what}{}", spent(charges)), style)
+        }
+        EventKind::TimerStarted { until, purpose, .. } => timer(*until, event.at, purpose),
+        EventKind::TimerFired { op } => (format!("{op} wait is over"), PLAIN),
+        EventKind::SignalAwaited { name, .. } => (format!("waits for signal {name}"), PLAIN),
+        EventKind::SignalReceived { name, payload, .. } => {
+            (format!("signal {name} came: {}", short(payload)), ACTIVE)
+        }
+        EventKind::ChildStarted { workflow, workflow_id, run, .. } => {
+            (format!("child {workflow} {workflow_id} started ({})", run.short()), PLAIN)
+        }
+        EventKind::ChildEnded { op, result } => {
+            let (what, style) = ended(result);
+            (format!("child of {op} {what}"), style)
+        }
+        EventKind::Abandoned { op } => (format!("{op} is no longer wanted"), FAINT),
+        EventKind::Noted { note, .. } => noted(note),
+        EventKind::Parked { reason, message, .. } => {
+            (format!("parked, {}: {message}", parked(*reason)), WARN)
+        }
+        EventKind::Resolved { resolution, by, .. } => {
+            (format!("{by} answered: {}", resolved(resolution)), ACTIVE)
+        }
+        EventKind::Unparked { by } => (format!("{by} had the run taken up again"), ACTIVE),
+        EventKind::BudgetRaised { usd, tokens, by } => {
+            (format!("{by} raised the budget by {usd} and {} tokens", amount::count(*tokens)), ACTIVE)
+        }
+        EventKind::CancelRequested { reason, by, .. } => (format!("{by} cancelled{}", colon(reason)), WARN),
+        EventKind::Paused { reason, by } => (format!("{by} paused{}", colon(reason)), WARN),
+        EventKind::Resumed { by } => (format!("{by} resumed"), ACTIVE),
+        EventKind::Recovered { worker } => (format!("taken over by {worker}"), WARN),
+        EventKind::Rewound { to, by } => (format!("{by} took the run back to event {to}"), WARN),
+        EventKind::RunEnded { result } => run_ended(result),
+    }
+}
+
+fn scheduled(attempt: &AttemptScheduled) -> String {
+    let nth = if attempt.nth > 1 { format!("#{}", attempt.nth) } else { String::new() };
+    let number = if attempt.attempt > 1 { format!(" attempt {}", attempt.attempt) } else { String::new() };
+    let undoes = attempt.undoes.map(|op| format!(", undoes {op}")).unwrap_or_default();
+    let waits = attempt.waits.map(|reason| format!(", {}", held(reason))).unwrap_or_default();
+    format!("{}{nth}{number} ({}{undoes}{waits})", attempt.step, attempt.op)
+}
+
+/// What holds an attempt back.
+pub(crate) fn held(reason: WaitReason) -> &'static str {
+    match reason {
+        WaitReason::Queue => "waits in its queue",
+        WaitReason::Gate => "waits at its target's gate",
+        WaitReason::Paused => "held by the pause",
+        WaitReason::Code => "no code for it is registered",
+        WaitReason::Stopping => "waits for the next start",
+    }
+}
+
+fn ended(result: &Ended) -> (String, Style) {
+    match result {
+        Ended::Ok(output) => (format!("ok: {}", short(output)), GOOD),
+        Ended::Failed(failure) => (format!("failed, {}", failed(failure)), BAD),
+    }
+}
+
+/// Class, status and message of a failure.
+pub(crate) fn failed(failure: &Failure) -> String {
+    let status = failure.status.map(|status| format!(" {status}")).unwrap_or_default();
+    let source = failure.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
+    let ambiguous = if failure.ambiguous { " (may have had its effect)" } else { "" };
+    format!("{}{status}: {}{source}{ambiguous}", failure.class, failure.message)
+}
+
+fn timer(until: Timestamp, at: Timestamp, purpose: &TimerPurpose) -> (String, Style) {
+    let wait = time::span(until.since(at));
+    match purpose {
+        TimerPurpose::Sleep => (format!("sleeps {wait}, until {}", time::clock(until)), PLAIN),
+        TimerPurpose::SignalTimeout => (format!("… for at most {wait}"), FAINT),
+        TimerPurpose::Retry { step, attempt, of, because, .. } => {
+            (format!("{step} waits {wait} for attempt {attempt} of {of}: {}", because_of(*because)), WARN)
+        }
+    }
+}
+
+/// Why a wait is as long as it is.
+pub(crate) fn because_of(because: DelayReason) -> &'static str {
+    match because {
+        DelayReason::Backoff => "backoff",
+        DelayReason::RetryAfter => "the target asked for it",
+        DelayReason::Lost => "the process was lost",
+    }
+}
+
+/// Why there is no further attempt.
+pub(crate) fn gave_up(because: GiveUp) -> &'static str {
+    match because {
+        GiveUp::Class => "this class is not retried",
+        GiveUp::Attempts => "all attempts are used up",
+        GiveUp::Lost => "the process was lost too often",
+        GiveUp::Elapsed => "the time for all attempts is over",
+        GiveUp::RetryAfterBeyondDeadline => "the target asks for a longer wait than the deadline leaves",
+        GiveUp::Cost => "the attempts cost as much as they may",
+    }
+}
+
+/// Why a run needs a person.
+pub(crate) fn parked(reason: ParkReason) -> &'static str {
+    match reason {
+        ParkReason::Budget => "a budget is reached",
+        ParkReason::CompensationFailed => "a compensation failed",
+        ParkReason::ReplayedFailure => "the receiver replays an old failure",
+        ParkReason::Mismatch => "the code does not match the journal",
+        ParkReason::Panicked => "the workflow panicked",
+        ParkReason::Stray => "the workflow awaits what is no operation",
+        ParkReason::NoCode => "its code is not registered",
+    }
+}
+
+/// What a person answered.
+pub(crate) fn resolved(resolution: &Resolution) -> String {
+    match resolution {
+        Resolution::Retry => "retry".to_owned(),
+        Resolution::Done(output) => format!("done, {}", short(output)),
+        Resolution::Fail => "go on as failed".to_owned(),
+    }
+}
+
+fn noted(note: &Note) -> (String, Style) {
+    match note {
+        Note::Patched(id) => (format!("takes the new side of patch {id}"), FAINT),
+        Note::Status(text) => (format!("says: {text}"), PLAIN),
+        Note::GaveUp { step, attempts, because, .. } => (
+            format!(
+                "{step} gave up after {}: {}",
+                amount::counted(u64::from(*attempts), "attempt"),
+                gave_up(*because)
+            ),
+            BAD,
+        ),
+        Note::Compensating { cause, steps } => {
+            (format!("undoes {}, because of {}", steps.join(", "), failed(cause)), WARN)
+        }
+    }
+}
+
+/// How a run ended.
+pub(crate) fn run_ended(result: &RunResult) -> (String, Style) {
+    match result {
+        RunResult::Completed(output) => (format!("completed: {}", short(output)), GOOD),
+        RunResult::Failed { failure, compensated, resolved } => {
+            let undone = match (compensated, resolved) {
+                (0, _) => String::new(),
+                (undone, 0) => format!(", {} undone", amount::counted(u64::from(*undone), "step")),
+                (undone, by_hand) => {
+                    format!(", {} undone ({by_hand} by hand)", amount::counted(u64::from(*undone), "step"))
+                }
+            };
+            let verb = if failure.class == Class::Cancelled { "cancelled" } else { "failed" };
+            (format!("{verb}{undone}: {}", failed(failure)), BAD)
+        }
+    }
+}
+
+/// What charges come to: ` · 1,234 tokens · $0.02`.
+pub(crate) fn spent(charges: &[Charge]) -> String {
+    let mut sum = Spent::default();
+    sum.add_all(charges);
+    let tokens = match sum.usage.tokens() {
+        0 => String::new(),
+        tokens => format!(" · {} tokens", amount::count(tokens)),
+    };
+    match amount::spent(&sum) {
+        cost if cost.is_empty() => tokens,
+        cost => format!("{tokens} · {cost}"),
+    }
+}
+
+/// The beginning of a payload.
+pub(crate) fn short(payload: &Payload) -> String {
+    super::text::fit(payload.as_str(), 80).into_owned()
+}
+
+/// A reason after a colon, if there is one.
+pub(crate) fn colon(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
