@@ -168,6 +168,10 @@ impl Reporter for Reports {
         }
     }
 
+    fn alive(&self) {
+        self.lock().sign = Instant::now();
+    }
+
     fn charge(&self, charge: Charge) {
         let mut state = self.lock();
         state.sign = Instant::now();

@@ -46,6 +46,12 @@ pub trait Reporter: Send + Sync {
     /// Takes a sign of progress; an engine may keep only the newest of several within a second.
     fn heartbeat(&self, progress: Payload);
 
+    /// Takes a sign of life that says nothing about progress: what was said before stays. An engine without this hears
+    /// progress of `null`.
+    fn alive(&self) {
+        self.heartbeat(Payload::null());
+    }
+
     /// Books what the attempt spent; it counts whether the attempt succeeds or not.
     fn charge(&self, charge: Charge);
 
@@ -142,6 +148,12 @@ impl StepContext {
     pub fn heartbeat<T: Serialize + ?Sized>(&self, progress: &T) -> Result<(), Failure> {
         self.0.reporter.heartbeat(Payload::of(progress)?);
         Ok(())
+    }
+
+    /// Says that the attempt is alive and nothing more; never waits. For whatever waits on behalf of a step (a stream that
+    /// comes in) without knowing what progress means there.
+    pub fn alive(&self) {
+        self.0.reporter.alive();
     }
 
     /// What the last heartbeat of an earlier attempt at this step said, to go on from there.
