@@ -12,6 +12,7 @@ pub mod memory;
 mod query;
 mod repeat;
 pub mod sqlite;
+pub mod story;
 mod summary;
 
 pub use error::Error;
