@@ -1,15 +1,16 @@
 //! The driver of one run in memory: what happened goes in, events are appended, and only then is anything done.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use midwatch_journal::{Append, Appended, Error, Fold, Open, RunSummary};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
     Advanced, Attempt, AttemptInfo, Charge, Class, Ended, EngineError, Event, EventKind, Execution, Failure,
-    Message, Name, Op, OpId, OpKind, ParkReason, Payload, Progress, RunId, RunResult, RunStarted, Started,
-    StepContext, Timestamp,
+    Message, Name, Op, OpId, OpKind, ParkReason, Payload, Progress, RunId, RunInfo, RunResult, RunStarted,
+    Started, StepContext, Timestamp,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -54,7 +55,8 @@ pub(crate) struct Driver {
     pub(crate) fold: Fold,
     /// `None` once the run has ended or is parked by the engine.
     pub(crate) execution: Option<Execution>,
-    identity: Arc<Identity>,
+    start: Box<RunStarted>,
+    info: Arc<RunInfo>,
     inputs: UnboundedReceiver<Input>,
     sender: UnboundedSender<Input>,
     backlog: VecDeque<Input>,
@@ -65,10 +67,10 @@ pub(crate) struct Driver {
     /// To be answered once `events` are durable.
     pub(crate) replies: Vec<Reply>,
     started: Option<oneshot::Sender<Result<Started, EngineError>>>,
-    running: HashMap<OpId, Running>,
+    running: BTreeMap<OpId, Running>,
     /// Asked for but held back by a queue, a pause, missing code or the engine's stop.
-    held: HashMap<OpId, Attempt>,
-    permits: HashMap<OpId, Permit>,
+    held: BTreeMap<OpId, Attempt>,
+    permits: BTreeMap<OpId, Permit>,
     dues: BTreeSet<(Timestamp, Due)>,
     summary: SummaryState,
     /// How it ended, until everybody is told.
@@ -76,12 +78,6 @@ pub(crate) struct Driver {
     /// Whether the state must be rebuilt from the journal after the next commit.
     pub(crate) reload: bool,
     is_stopping: bool,
-}
-
-/// What does not change during a run, for its steps.
-struct Identity {
-    start: RunStarted,
-    trace: [u8; 16],
 }
 
 struct Running {
@@ -168,7 +164,14 @@ impl Driver {
             run,
             fold,
             execution: None,
-            identity: Arc::new(Identity { start, trace }),
+            info: Arc::new(RunInfo {
+                run,
+                workflow_id: start.workflow_id.clone(),
+                workflow: Name::Owned(start.workflow.clone()),
+                trace,
+                tenant: start.tenant.clone(),
+            }),
+            start: Box::new(start),
             inputs,
             sender,
             backlog: VecDeque::new(),
@@ -176,9 +179,9 @@ impl Driver {
             ops: Vec::new(),
             replies: Vec::new(),
             started: None,
-            running: HashMap::new(),
-            held: HashMap::new(),
-            permits: HashMap::new(),
+            running: BTreeMap::new(),
+            held: BTreeMap::new(),
+            permits: BTreeMap::new(),
             dues: BTreeSet::new(),
             summary: SummaryState { key: None, at: Instant::now(), is_behind: false },
             ended: None,
@@ -196,7 +199,7 @@ impl Driver {
             self.record(EventKind::Recovered { worker });
         }
         self.await_deadline();
-        let name = &self.identity.start.workflow;
+        let name = &self.start.workflow;
         let Some(workflow) = self.engine.registry.workflow(name) else {
             let message = format!("no workflow `{name}` is registered: start a process that has it");
             return self.halt(ParkReason::NoCode, message);
@@ -254,7 +257,7 @@ impl Driver {
         loop {
             if !self.events.is_empty() || !self.ops.is_empty() {
                 match self.commit().await {
-                    Ok(()) => {}
+                    Ok(()) => self.advance(),
                     Err(Stop::Duplicate) => return self.engine.forget(self.run),
                     Err(Stop::Failed(error)) => return self.give_up(&error),
                     Err(Stop::Quit) => return self.quit(),
@@ -356,7 +359,7 @@ impl Driver {
                 Due::Timer(op) => self.record(EventKind::TimerFired { op }),
                 Due::Deadline if self.fold.is_cancelled => {}
                 Due::Deadline => {
-                    let timeout = self.identity.start.timeout.unwrap_or_default();
+                    let timeout = self.start.timeout.unwrap_or_default();
                     let reason = format!("the run took longer than {timeout:?}");
                     let by = "deadline".to_owned();
                     self.record(EventKind::CancelRequested { class: Class::Timeout, reason, by });
@@ -474,8 +477,9 @@ impl Driver {
         if std::mem::take(&mut self.reload) {
             return self.reload_now().await;
         }
+        let is_alone = self.ops.len() == 1 && self.running.is_empty();
         for (op, waits) in std::mem::take(&mut self.ops) {
-            self.perform(op, waits);
+            self.perform(op, waits, is_alone);
         }
         if let Some(result) = self.ended.take() {
             tracing::debug!(run = %self.run, status = %self.fold.summary.status, "run ended");
@@ -561,11 +565,11 @@ impl Driver {
         self.engine.journal.append(append, Box::new(drop));
     }
 
-    fn perform(&mut self, op: Op, waits: Option<WaitReason>) {
+    fn perform(&mut self, op: Op, waits: Option<WaitReason>, is_alone: bool) {
         let id = op.id;
         match op.kind {
             OpKind::Attempt(attempt) => match waits {
-                None => self.start_attempt(id, *attempt),
+                None => self.start_attempt(id, *attempt, is_alone),
                 Some(WaitReason::Queue) => self.enqueue(id, *attempt),
                 Some(WaitReason::Code) => {
                     let message =
@@ -586,36 +590,37 @@ impl Driver {
         }
     }
 
-    fn start_attempt(&mut self, op: OpId, attempt: Attempt) {
+    fn start_attempt(&mut self, op: OpId, attempt: Attempt, is_alone: bool) {
         let Some(step) = self.engine.registry.step(&attempt.step).cloned() else { return };
         let reports = Reports::new(op, self.sender.clone());
         let cx = self.step_context(&attempt, &reports);
         let limits = Limits { timeout: attempt.timeout, heartbeat: attempt.heartbeat };
-        let (sender, for_attempt) = (self.sender.clone(), Arc::clone(&reports));
+        let mut body = Box::pin(attempt::run(step, cx, attempt.input, limits, Arc::clone(&reports)));
+        let permit = self.permits.remove(&op);
+        // A lone attempt that ends without waiting needs no task of its own.
+        if is_alone && let Some((result, charges)) = body.as_mut().now_or_never() {
+            drop(permit);
+            return self.record(EventKind::AttemptEnded { op, result: result.into(), charges });
+        }
+        let sender = self.sender.clone();
         let task = tokio::spawn(async move {
-            let (result, charges) = attempt::run(step, cx, attempt.input, limits, for_attempt).await;
+            let (result, charges) = body.await;
             let _ = sender.send(Input::Ended { op, result, charges });
         });
-        let permit = self.permits.remove(&op);
         self.running.insert(op, Running { task: task.abort_handle(), reports, _permit: permit });
     }
 
     fn step_context(&self, attempt: &Attempt, reports: &Arc<Reports>) -> StepContext {
-        let start = &self.identity.start;
         let progress = match self.fold.progress.is_empty() {
             true => None,
             false => self.fold.progress.get(&(attempt.step.to_string(), attempt.nth)).cloned(),
         };
         StepContext::new(AttemptInfo {
-            run: self.run,
-            workflow_id: start.workflow_id.clone(),
-            workflow: Name::Owned(start.workflow.clone()),
+            run: Arc::clone(&self.info),
             step: attempt.step.clone(),
             nth: attempt.nth,
             attempt: attempt.attempt,
             key: Arc::clone(&attempt.key),
-            trace: self.identity.trace,
-            tenant: start.tenant.clone(),
             target: attempt.target.clone(),
             progress,
             reporter: Arc::clone(reports) as _,

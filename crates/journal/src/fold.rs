@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose, WaitReason};
 use midwatch_workflow::{
-    Charge, Class, Ended, Event, EventKind, Money, OpId, ParkReason, Payload, RunId, RunResult,
-    RunStarted, Spent, Timestamp,
+    Charge, Class, Ended, Event, EventKind, Money, OpId, ParkReason, Payload, RunId, RunResult, RunStarted,
+    Spent, Timestamp,
 };
 
 pub use midwatch_workflow::{effective, recorded};
@@ -240,7 +240,7 @@ impl Fold {
             spent.extend_from_slice(charges);
             // A report of charges alone says null: what was said before stays.
             if progress.as_str() != "null" {
-                self.progress.insert((scheduled.step.clone(), scheduled.nth), progress.clone());
+                self.progress.insert((scheduled.step.to_string(), scheduled.nth), progress.clone());
             }
         }
     }
@@ -252,7 +252,9 @@ impl Fold {
             Ended::Ok(_) => {
                 self.summary.steps += 1;
                 if let Some(Open::Attempt { scheduled, .. }) = open {
-                    self.progress.remove(&(scheduled.step, scheduled.nth));
+                    if !self.progress.is_empty() {
+                        self.progress.remove(&(scheduled.step.into_owned(), scheduled.nth));
+                    }
                 }
             }
             Ended::Failed(failure) => {
@@ -333,7 +335,7 @@ impl Open {
             Open::Attempt { scheduled, .. } if scheduled.attempt > 1 => {
                 format!("{} attempt {}", scheduled.step, scheduled.attempt)
             }
-            Open::Attempt { scheduled, .. } => scheduled.step.clone(),
+            Open::Attempt { scheduled, .. } => scheduled.step.to_string(),
             Open::Timer { purpose: TimerPurpose::Retry { step, attempt, of, .. }, .. } => {
                 format!("{step} waits for attempt {attempt}/{of}")
             }

@@ -79,15 +79,17 @@ impl Reporter for Silent {
 
 fn attempt() -> StepContext {
     StepContext::new(AttemptInfo {
-        run: RunId::new(Timestamp::from_micros(0), [1; 10]),
-        workflow_id: WorkflowId::new("w").expect("valid"),
-        workflow: "w".into(),
+        run: Arc::new(midwatch_workflow::RunInfo {
+            run: RunId::new(Timestamp::from_micros(0), [1; 10]),
+            workflow_id: WorkflowId::new("w").expect("valid"),
+            workflow: "w".into(),
+            trace: [0; 16],
+            tenant: None,
+        }),
         step: "s".into(),
         nth: 1,
         attempt: 1,
         key: "w:r:s".into(),
-        trace: [0; 16],
-        tenant: None,
         target: None,
         progress: None,
         reporter: Arc::new(Silent),

@@ -111,7 +111,11 @@ where
         self().options()
     }
 
-    fn run(&self, cx: StepContext, input: S::Input) -> impl Future<Output = Result<S::Output, Failure>> + Send {
+    fn run(
+        &self,
+        cx: StepContext,
+        input: S::Input,
+    ) -> impl Future<Output = Result<S::Output, Failure>> + Send {
         let step = self();
         async move { step.run(cx, input).await }
     }

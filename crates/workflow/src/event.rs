@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{millis, millis_option};
 use crate::{
-    Budget, Charge, Class, DelayReason, Failure, GiveUp, OpId, Payload, RunId, Timestamp, WorkflowId,
+    Budget, Charge, Class, DelayReason, Failure, GiveUp, Name, OpId, Payload, RunId, Timestamp, WorkflowId,
 };
 
 /// One entry of a run's journal. Events of a run are numbered from 1; the number is the event's place, not part of it.
@@ -31,7 +31,7 @@ pub enum EventKind {
     /// The run began. Always event 1.
     RunStarted(Box<RunStarted>),
     /// The workflow asked for an attempt at a step. Unless `waits` says otherwise it started at this moment.
-    AttemptScheduled(AttemptScheduled),
+    AttemptScheduled(Box<AttemptScheduled>),
     /// An attempt that had to wait has started.
     AttemptStarted {
         /// Which one.
@@ -263,7 +263,7 @@ pub struct AttemptScheduled {
     /// The operation.
     pub op: OpId,
     /// The step's name.
-    pub step: String,
+    pub step: Name,
     /// The how-manieth use of that name in the run, from 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub nth: u32,
@@ -286,13 +286,13 @@ pub struct AttemptScheduled {
     pub heartbeat: Option<Duration>,
     /// The queue it goes through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queue: Option<String>,
+    pub queue: Option<Name>,
     /// The outside party that it talks to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
+    pub target: Option<Name>,
     /// The step that would undo it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undo: Option<String>,
+    pub undo: Option<Name>,
     /// For a compensation: the first operation of the step that it undoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<OpId>,

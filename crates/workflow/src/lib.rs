@@ -47,6 +47,6 @@ pub use policy::{
     Backoff, Budget, Decision, DelayReason, GiveUp, Jitter, OnReached, Retried, RetryPolicy, Timeouts, Tried,
 };
 pub use state::{OPS_PENDING_MAX, Recorded};
-pub use step_context::{AttemptInfo, Reporter, Reservation, StepContext};
+pub use step_context::{AttemptInfo, Reporter, Reservation, RunInfo, StepContext};
 pub use time::Timestamp;
 pub use usage::{Certainty, Charge, Spent, Usage};

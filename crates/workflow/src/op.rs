@@ -114,7 +114,7 @@ impl Op {
     pub fn to_event(&self, waits: Option<WaitReason>) -> Option<EventKind> {
         let op = self.id;
         Some(match &self.kind {
-            OpKind::Attempt(attempt) => EventKind::AttemptScheduled(attempt.to_event(op, waits)),
+            OpKind::Attempt(attempt) => EventKind::AttemptScheduled(Box::new(attempt.to_event(op, waits))),
             OpKind::Timer { until, purpose } => {
                 EventKind::TimerStarted { op, until: *until, purpose: purpose.clone() }
             }
@@ -185,15 +185,15 @@ impl Attempt {
     fn to_event(&self, op: OpId, waits: Option<WaitReason>) -> AttemptScheduled {
         AttemptScheduled {
             op,
-            step: self.step.to_string(),
+            step: self.step.clone(),
             nth: self.nth,
             attempt: self.attempt,
             input: (self.attempt == 1).then(|| self.input.clone()),
             timeout: self.timeout,
             heartbeat: self.heartbeat,
-            queue: self.queue.as_deref().map(str::to_owned),
-            target: self.target.as_deref().map(str::to_owned),
-            undo: self.undo.as_deref().map(str::to_owned),
+            queue: self.queue.clone(),
+            target: self.target.clone(),
+            undo: self.undo.clone(),
             undoes: self.undoes,
             waits,
         }

@@ -16,11 +16,7 @@ pub struct StepContext(Arc<AttemptInfo>);
 /// What an engine says about an attempt.
 pub struct AttemptInfo {
     /// The run.
-    pub run: RunId,
-    /// The user's id for the run.
-    pub workflow_id: WorkflowId,
-    /// The workflow's name.
-    pub workflow: Name,
+    pub run: Arc<RunInfo>,
     /// The step's name.
     pub step: Name,
     /// The how-manieth use of that name in the run, from 1.
@@ -29,16 +25,27 @@ pub struct AttemptInfo {
     pub attempt: u32,
     /// The idempotency key.
     pub key: Arc<str>,
-    /// The trace that the run belongs to; the run's own id unless its start brought a `traceparent`.
-    pub trace: [u8; 16],
-    /// For whom the run works.
-    pub tenant: Option<String>,
     /// The outside party of the step.
     pub target: Option<Name>,
     /// What the last heartbeat of an earlier attempt said.
     pub progress: Option<Payload>,
     /// Where heartbeats and charges go.
     pub reporter: Arc<dyn Reporter>,
+}
+
+/// What all attempts of a run share.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunInfo {
+    /// The run.
+    pub run: RunId,
+    /// The user's id for the run.
+    pub workflow_id: WorkflowId,
+    /// The workflow's name.
+    pub workflow: Name,
+    /// The trace that the run belongs to; the run's own id unless its start brought a `traceparent`.
+    pub trace: [u8; 16],
+    /// For whom the run works.
+    pub tenant: Option<String>,
 }
 
 /// The engine's end of an attempt.
@@ -108,17 +115,17 @@ impl StepContext {
 
     /// The run.
     pub fn run_id(&self) -> RunId {
-        self.0.run
+        self.0.run.run
     }
 
     /// The user's id for the run.
     pub fn workflow_id(&self) -> &WorkflowId {
-        &self.0.workflow_id
+        &self.0.run.workflow_id
     }
 
     /// The workflow's name.
     pub fn workflow(&self) -> &str {
-        &self.0.workflow
+        &self.0.run.workflow
     }
 
     /// The step's name.
@@ -133,7 +140,7 @@ impl StepContext {
 
     /// For whom the run works.
     pub fn tenant(&self) -> Option<&str> {
-        self.0.tenant.as_deref()
+        self.0.run.tenant.as_deref()
     }
 
     /// The outside party that the step names.
@@ -186,14 +193,14 @@ impl StepContext {
 
     /// The W3C `traceparent` for requests of this attempt.
     pub fn traceparent(&self) -> String {
-        let trace: String = self.0.trace.iter().map(|byte| format!("{byte:02x}")).collect();
-        let span = u64::from_be_bytes(span_id(self.0.run, &self.0.step, self.0.nth, self.0.attempt));
+        let trace: String = self.0.run.trace.iter().map(|byte| format!("{byte:02x}")).collect();
+        let span = u64::from_be_bytes(span_id(self.0.run.run, &self.0.step, self.0.nth, self.0.attempt));
         format!("00-{trace}-{span:016x}-01")
     }
 }
 
 impl fmt::Debug for StepContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attempt {} at {} of {}", self.0.attempt, self.0.step, self.0.run)
+        write!(f, "attempt {} at {} of {}", self.0.attempt, self.0.step, self.0.run.run)
     }
 }

@@ -315,7 +315,11 @@ fn print(figures: &Figures, output: Output) -> anyhow::Result<()> {
     }
     let lone = &figures.lone_run_ms;
     println!("\nlone run of ten steps   p50 {:.2} ms, p99 {:.2} ms", lone.p50, lone.p99);
-    println!("ten commits of one row  p50 {:.2} ms ({:.2} times)", figures.lone_commits_ms, lone.p50 / figures.lone_commits_ms);
+    println!(
+        "ten commits of one row  p50 {:.2} ms ({:.2} times)",
+        figures.lone_commits_ms,
+        lone.p50 / figures.lone_commits_ms
+    );
     println!("kept on disk            {:.0} bytes a step", figures.bytes_per_step);
     for (runs, bytes) in &figures.bytes_per_sleeping_run {
         println!("memory of sleeping runs {bytes:.0} bytes a run at {runs}");

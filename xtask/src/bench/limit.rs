@@ -39,7 +39,9 @@ fn open(folder: &Path) -> anyhow::Result<Connection> {
     let connection = Connection::open(tempfile::tempdir_in(folder)?.keep().join("limit.db"))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.execute_batch("CREATE TABLE row (run TEXT, number INTEGER, body BLOB, PRIMARY KEY (run, number)) WITHOUT ROWID")?;
+    connection.execute_batch(
+        "CREATE TABLE row (run TEXT, number INTEGER, body BLOB, PRIMARY KEY (run, number)) WITHOUT ROWID",
+    )?;
     Ok(connection)
 }
 

@@ -163,7 +163,7 @@ impl Folding {
     }
 
     fn schedule(&mut self, mark: Mark, scheduled: &AttemptScheduled) {
-        let key = (scheduled.step.clone(), scheduled.nth);
+        let key = (scheduled.step.to_string(), scheduled.nth);
         let place = match self.steps.get(&key) {
             Some(place) => *place,
             None => {
@@ -195,14 +195,14 @@ impl Folding {
     fn new_step(&mut self, mark: Mark, scheduled: &AttemptScheduled) -> Step {
         let undoes = scheduled.undoes.map(|op| Undoes { op, step: self.mark_undone(op, mark) });
         Step {
-            name: scheduled.step.clone(),
+            name: scheduled.step.to_string(),
             nth: scheduled.nth,
             op: scheduled.op,
             asked: mark,
             input: scheduled.input.clone(),
-            queue: scheduled.queue.clone(),
-            target: scheduled.target.clone(),
-            undo: scheduled.undo.clone(),
+            queue: scheduled.queue.as_deref().map(str::to_owned),
+            target: scheduled.target.as_deref().map(str::to_owned),
+            undo: scheduled.undo.as_deref().map(str::to_owned),
             undoes,
             undone_at: None,
             attempts: Vec::new(),

@@ -14,9 +14,9 @@ use crate::{Budget, Data, Failure, KeyScope, Name, OpId, Payload, RetryPolicy, S
 #[must_use = "a step runs when it is awaited"]
 pub struct StepCall<O> {
     cx: Context,
-    spec: StepSpec,
+    spec: Box<StepSpec>,
     input: Result<Payload, Failure>,
-    undo: Option<(StepSpec, UndoInput)>,
+    undo: Option<(Box<StepSpec>, UndoInput)>,
     uncertain: Option<Uncertain>,
     output: PhantomData<fn() -> O>,
 }
@@ -28,7 +28,7 @@ impl<O: Data> StepCall<O> {
     pub(crate) fn new<S: Step<Output = O>>(cx: Context, step: &S, input: &S::Input) -> Self {
         Self {
             cx,
-            spec: StepSpec::of(step),
+            spec: Box::new(StepSpec::of(step)),
             input: Payload::of(input),
             undo: None,
             uncertain: None,
@@ -42,7 +42,7 @@ impl<O: Data> StepCall<O> {
         undo: S,
         input: impl FnOnce(O) -> S::Input + Send + 'static,
     ) -> Self {
-        let spec = StepSpec::of(&undo);
+        let spec = Box::new(StepSpec::of(&undo));
         self.spec.undo = Some(spec.name.clone());
         self.undo = Some((spec, Box::new(move |output| Payload::of(&input(output.read()?)))));
         self
@@ -57,7 +57,8 @@ impl<O: Data> StepCall<O> {
     ) -> Self {
         let spec = StepSpec::of(&undo);
         self.spec.undo = Some(spec.name.clone());
-        self.uncertain = Some(Uncertain { spec, input: Box::new(move |key| Payload::of(&input(key))) });
+        self.uncertain =
+            Some(Uncertain { spec: Box::new(spec), input: Box::new(move |key| Payload::of(&input(key))) });
         self
     }
 
@@ -113,7 +114,7 @@ impl<O: Data> StepCall<O> {
         let input = self.input?;
         let (first, output) = run_step(&self.cx, &self.spec, input, self.uncertain).await?;
         if let Some((spec, input)) = self.undo {
-            register(&self.cx, first, spec, input(&output)?);
+            register(&self.cx, first, *spec, input(&output)?);
         }
         output.read()
     }

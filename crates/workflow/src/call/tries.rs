@@ -34,9 +34,12 @@ impl StepSpec {
 
 /// A compensation that is registered before the first attempt.
 pub(crate) struct Uncertain {
-    pub(crate) spec: StepSpec,
-    pub(crate) input: Box<dyn FnOnce(&str) -> Result<Payload, Failure> + Send>,
+    pub(crate) spec: Box<StepSpec>,
+    pub(crate) input: InputOfKey,
 }
+
+/// Makes a compensation's input of the step's idempotency key.
+type InputOfKey = Box<dyn FnOnce(&str) -> Result<Payload, Failure> + Send>;
 
 /// Runs a step until it succeeds or has failed for good; gives its first operation and its output.
 pub(crate) async fn run_step(
@@ -52,7 +55,7 @@ pub(crate) async fn run_step(
         let first = *tries.first.get_or_insert(asked.id);
         if let Some(Uncertain { spec, input }) = uncertain.take() {
             let input = input(&tries.key)?;
-            cx.shared().lock().undos.push(Undo { step: first, spec, input });
+            cx.shared().lock().undos.push(Undo { step: first, spec: *spec, input });
         }
         let failure = match tries.end_of(asked).await? {
             Ok(output) => return Ok((first, output)),
