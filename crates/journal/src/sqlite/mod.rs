@@ -14,7 +14,6 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use midwatch_workflow::{Event, Message, RunId, Timestamp};
 use rusqlite::{Connection, params};
@@ -32,29 +31,16 @@ pub struct Options {
     pub batch_rows_max: usize,
     /// The most bytes that share one commit, but for the last append.
     pub batch_bytes_max: usize,
-    /// How long the writer looks for more to do before it sleeps.
-    pub spin: Duration,
-    /// How many pages the write-ahead log may reach before it is copied into the file.
+    /// How many pages the write-ahead log may reach before it is copied into the file. More pages make the copying
+    /// rarer and each pause for it longer, by some 5 ms for every 1,000 pages.
     pub checkpoint_pages: i32,
-    /// The size of a page of a new file, in bytes: a power of two from 512 to 65,536.
-    pub page_size: u32,
-    /// How much of the file the writer keeps in memory, in KiB.
-    pub cache_kib: u32,
     /// The most bytes that the file may reach, if it is to be limited: beyond that appends fail with [`Error::Full`].
     pub size_max: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            batch_rows_max: 2_000,
-            batch_bytes_max: 8 << 20,
-            spin: writer::SPIN,
-            checkpoint_pages: 4_000,
-            page_size: 4_096,
-            cache_kib: 16_384,
-            size_max: None,
-        }
+        Self { batch_rows_max: 2_000, batch_bytes_max: 8 << 20, checkpoint_pages: 2_000, size_max: None }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Connections: how each kind is opened and set up, and what is refused.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -16,6 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks. Short, because the owner leaves the file free for moments only when it is busy.
 const GLANCE: Duration = Duration::from_micros(250);
 
+/// Of a new file. Larger pages cost a lone commit more than they spare a shared one: it writes whole pages.
+const PAGE_BYTES: u32 = 4_096;
+/// The most that the writer keeps of the file in memory.
+const WRITER_CACHE_KIB: i64 = 16_384;
+/// The most that each reading connection keeps.
+const READER_CACHE_KIB: i64 = 4_096;
+
 /// The owner's connection: creates the file if there is none, and brings it to the newest format.
 pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, Error> {
     let fail = |error| explain(path, error);
@@ -29,16 +37,20 @@ pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, Error
     be_patient(&mut connection, path)?;
     let found = inspect(&connection, path)?;
     if found == Found::Empty {
-        set(&connection, path, "page_size", options.page_size)?;
+        set(&connection, path, "page_size", PAGE_BYTES)?;
     }
     durable(&connection, path)?;
-    set(&connection, path, "cache_size", -i64::from(options.cache_kib))?;
+    set(&connection, path, "cache_size", -WRITER_CACHE_KIB)?;
     if found != Found::Format(FORMAT) {
         migrate(&mut connection, path)?;
     }
     if let Some(bytes) = options.size_max {
-        let page: u64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(fail)?;
-        set(&connection, path, "max_page_count", i64::try_from(bytes / page.max(1)).unwrap_or(i64::MAX))?;
+        set(
+            &connection,
+            path,
+            "max_page_count",
+            i64::try_from(bytes / u64::from(PAGE_BYTES)).unwrap_or(i64::MAX),
+        )?;
     }
     Ok(connection)
 }
@@ -48,7 +60,7 @@ pub(super) fn reader(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = existing(path, flags)?;
     be_patient(&mut connection, path)?;
-    set(&connection, path, "cache_size", -8_192)?;
+    set(&connection, path, "cache_size", -READER_CACHE_KIB)?;
     Ok(connection)
 }
 

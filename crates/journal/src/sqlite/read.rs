@@ -7,8 +7,9 @@ use midwatch_workflow::{Event, Message, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row as Columns, params};
 
 use super::append::column;
+use super::open;
+use super::runs::{self, Stored};
 use super::trouble::explain;
-use super::{open, runs};
 use crate::{Error, Letter, Row, RunQuery, RunSummary};
 
 /// How many idle connections are kept; more are opened when more threads read at once.
@@ -57,8 +58,8 @@ impl Readers {
     }
 
     pub(super) fn events(&self, run: RunId, after: u64) -> Result<Vec<Event>, Error> {
-        // The row before may reach beyond `after`.
-        let sql = "SELECT position, first, body FROM journal WHERE run = ?1 AND first >= coalesce(
+        // The row that begins before `after` may reach beyond it.
+        let sql = "SELECT position, first, body FROM journal WHERE run = ?1 AND first >= ifnull(
                    (SELECT max(first) FROM journal WHERE run = ?1 AND first <= ?2), 1) ORDER BY first";
         self.with(|connection| {
             let fail = |error| explain(&self.path, error);
@@ -124,12 +125,12 @@ impl Readers {
             let mut statement = connection.prepare_cached("SELECT summary FROM runs WHERE run = ?1")?;
             statement.query_row([run.as_bytes()], |row| row.get::<_, String>(0)).optional()
         })?;
-        json.map(|json| runs::summary(&json)).transpose()
+        json.map(|json| Stored { run, json }.read()).transpose()
     }
 
     pub(super) fn runs(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
         let found = self.ask(|connection| runs::find(connection, query))?;
-        found.iter().map(|json| runs::summary(json)).collect()
+        found.iter().map(Stored::read).collect()
     }
 
     pub(super) fn letters(&self, limit: usize) -> Result<Vec<Letter>, Error> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use midwatch_workflow::RunId;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -15,8 +16,8 @@ use crate::{Error, Order, RunQuery, RunSummary, Status};
 /// Up to so many runs that fit a text are fetched and sorted; a text that fits more is common enough to meet on the way.
 const HITS_MAX: usize = 1_000;
 
-/// Gives the summaries, as JSON, of the runs that fit.
-pub(super) fn find(connection: &Connection, query: &RunQuery) -> rusqlite::Result<Vec<String>> {
+/// Gives the summaries of the runs that fit.
+pub(super) fn find(connection: &Connection, query: &RunQuery) -> rusqlite::Result<Vec<Stored>> {
     let hits = match &query.text {
         Some(text) => Hits::find(connection, &Text::new(text))?,
         None => Hits::Unknown,
@@ -29,19 +30,31 @@ pub(super) fn find(connection: &Connection, query: &RunQuery) -> rusqlite::Resul
         let rows = statement.query_map(params_from_iter(bound), |row| {
             let key: i64 = row.get(0)?;
             let key = if query.order.is_descending() { -i128::from(key) } else { i128::from(key) };
-            Ok((key, row.get::<_, u64>(1)?, row.get::<_, String>(2)?))
+            Ok((
+                key,
+                row.get::<_, u64>(1)?,
+                Stored { run: RunId::from_bytes(row.get(2)?), json: row.get(3)? },
+            ))
         })?;
         for row in rows {
             found.push(row?);
         }
     }
     query.order.sort(&mut found);
-    Ok(found.into_iter().skip(query.skip).take(query.limit()).map(|(_, _, json)| json).collect())
+    Ok(found.into_iter().skip(query.skip).take(query.limit()).map(|(_, _, stored)| stored).collect())
 }
 
-pub(super) fn summary(json: &str) -> Result<RunSummary, Error> {
-    serde_json::from_str(json)
-        .map_err(|error| Error::Damaged { what: format!("a summary in `runs`: {error}") })
+/// A summary as it is stored.
+pub(super) struct Stored {
+    pub(super) run: RunId,
+    pub(super) json: String,
+}
+
+impl Stored {
+    pub(super) fn read(&self) -> Result<RunSummary, Error> {
+        let damaged = |error| Error::Damaged { what: format!("the summary of run {}: {error}", self.run) };
+        serde_json::from_str(&self.json).map_err(damaged)
+    }
 }
 
 /// What a text search found out before the list is read.
@@ -82,10 +95,24 @@ fn ways(text: &Text<'_>) -> Vec<Way> {
         ways.push(("run BETWEEN ? AND ?", bounds.into()));
     }
     if let Some(suffix) = &text.suffix {
-        let length = Value::Integer(column(suffix.len() as u64));
-        ways.push(("substr(hex(run), -?) = ?", vec![length, Value::Text(suffix.to_ascii_uppercase())]));
+        ways.push(ends_with(suffix));
     }
     ways
+}
+
+/// A run id that ends with these hex digits. Whole bytes, as in a short id, are compared as they are stored.
+fn ends_with(suffix: &str) -> Way {
+    let bytes: Option<Vec<u8>> = (0..suffix.len())
+        .step_by(2)
+        .map(|at| suffix.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect();
+    let length = |count: usize| Value::Integer(column(count as u64));
+    match bytes {
+        Some(bytes) => ("substr(run, -?) = ?", vec![length(bytes.len()), Value::Blob(bytes)]),
+        None => {
+            ("substr(hex(run), -?) = ?", vec![length(suffix.len()), Value::Text(suffix.to_ascii_uppercase())])
+        }
+    }
 }
 
 /// One scan.
@@ -175,7 +202,7 @@ impl Search {
         let index = self.index.map(|index| format!(" INDEXED BY {index}")).unwrap_or_default();
         let conditions = self.conditions.join(" AND ");
         format!(
-            "SELECT {key}, id, summary FROM runs{index} WHERE {conditions} ORDER BY {key} {direction}, id {direction} LIMIT ?"
+            "SELECT {key}, id, run, summary FROM runs{index} WHERE {conditions} ORDER BY {key} {direction}, id {direction} LIMIT ?"
         )
     }
 }

@@ -1,5 +1,7 @@
 //! What SQLite's error codes mean for a journal. Decided by code alone, never by the message.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -28,18 +30,19 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 
 /// SQLite does not say why it cannot open a file; the operating system does.
 fn cannot_open(path: &Path, error: rusqlite::Error) -> Error {
-    match std::fs::OpenOptions::new().read(true).write(true).open(path) {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).map(drop);
+    // If the file itself is fine, it is its neighbours, `-wal` and `-shm`, that cannot be made.
+    match file.and_then(|()| can_create_beside(path)) {
         Err(refusal) => Error::io(path, refusal),
-        // The file itself is fine, so it is its neighbours, `-wal` and `-shm`, that cannot be made.
-        Ok(_) if is_folder_read_only(path) => Error::ReadOnly { path: path.to_owned() },
-        Ok(_) => Error::Io { path: path.to_owned(), source: Arc::new(error) },
+        Ok(()) => Error::Io { path: path.to_owned(), source: Arc::new(error) },
     }
 }
 
-fn is_folder_read_only(path: &Path) -> bool {
-    path.parent()
-        .and_then(|folder| folder.metadata().ok())
-        .is_some_and(|folder| folder.permissions().readonly())
+fn can_create_beside(path: &Path) -> io::Result<()> {
+    let mut probe = path.to_owned();
+    probe.as_mut_os_string().push(format!("-probe-{}", std::process::id()));
+    File::create_new(&probe)?;
+    std::fs::remove_file(probe)
 }
 
 /// A value of a type that this column never has.

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
 
 use midwatch_workflow::{RunId, Timestamp};
 use rusqlite::Connection;
@@ -154,7 +153,7 @@ impl Loop {
 
     /// Waits for a task and takes what else is there, up to the limits. `None` if nobody can send any more.
     fn collect(&mut self, batch: &mut Vec<Task>) -> Option<Close> {
-        let mut next = self.wait()?;
+        let mut next = self.tasks.recv().ok()?;
         let mut bytes = 0;
         loop {
             match next {
@@ -172,20 +171,6 @@ impl Loop {
                 Err(_) => return Some(Close::No),
             }
         }
-    }
-
-    /// Looks for a while before it sleeps: whoever just heard of a commit often has more to say at once.
-    fn wait(&self) -> Option<Task> {
-        if !self.options.spin.is_zero() {
-            let begun = Instant::now();
-            while begun.elapsed() < self.options.spin {
-                if let Ok(task) = self.tasks.try_recv() {
-                    return Some(task);
-                }
-                std::hint::spin_loop();
-            }
-        }
-        self.tasks.recv().ok()
     }
 
     /// Writes a batch in one transaction; after an error of SQLite none of it is written and the writer stops.
@@ -287,6 +272,3 @@ impl Task {
         }
     }
 }
-
-/// How long the writer looks for more before it sleeps, unless the options say otherwise.
-pub(super) const SPIN: Duration = Duration::from_micros(20);

@@ -1,7 +1,6 @@
 //! What every journal promises, run against each of them.
 
 mod appending;
-mod build;
 mod inbox;
 mod listing;
 
@@ -31,10 +30,10 @@ fn sqlite() -> Store {
 macro_rules! claims {
     ($($module:ident: $($claim:ident),+ $(,)?;)+) => {
         mod in_memory {
-            $($(#[test] fn $claim() { crate::$module::$claim(&*crate::memory().journal); })+)+
+            $($(#[test] fn $claim() { super::$module::$claim(&*super::memory().journal); })+)+
         }
         mod in_sqlite {
-            $($(#[test] fn $claim() { crate::$module::$claim(&*crate::sqlite().journal); })+)+
+            $($(#[test] fn $claim() { super::$module::$claim(&*super::sqlite().journal); })+)+
         }
     };
 }

@@ -56,9 +56,9 @@ pub(crate) fn start(start: RunStarted, micros: u64) -> Append {
 }
 
 pub(crate) fn scheduled(op: u32) -> EventKind {
-    EventKind::AttemptScheduled(AttemptScheduled {
+    EventKind::AttemptScheduled(Box::new(AttemptScheduled {
         op: OpId(op),
-        step: "charge".to_owned(),
+        step: "charge".into(),
         nth: op,
         attempt: 1,
         input: Some(Payload::of(&"order").unwrap()),
@@ -69,7 +69,7 @@ pub(crate) fn scheduled(op: u32) -> EventKind {
         undo: None,
         undoes: None,
         waits: None,
-    })
+    }))
 }
 
 pub(crate) fn ended(op: u32) -> EventKind {
