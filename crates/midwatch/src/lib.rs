@@ -40,7 +40,7 @@ pub use midwatch_workflow::{
     Approval, AttemptInfo, Backoff, Budget, Certainty, Charge, ChildCall, Class, Context, Data, Decision,
     DelayReason, Ended, Engine, EngineError, Event, EventKind, Failure, GiveUp, InvalidId, InvalidMoney,
     Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate, OnReached, ParkReason, Payload,
-    Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunInfo, RunResult, RunStarted, SignalCall, Spent,
+    Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunResult, RunStarted, SignalCall, Spent,
     Started, Step, StepCall, StepContext, StepDefinition, StepOptions, Timeouts, Timestamp, Tried, Usage,
     Workflow, WorkflowDefinition, WorkflowId, WorkflowOptions, step_fn, workflow_fn,
 };

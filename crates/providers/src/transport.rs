@@ -103,16 +103,17 @@ fn of_reqwest(error: &reqwest::Error) -> (Class, bool, &'static str) {
     }
 }
 
-/// A body that is not what the code expects: wrong types never cure, a body that is no JSON at all may.
+/// The client calls two things by this name: a body that broke off, and JSON that is not what the code expects. Wrong
+/// types never cure; a body that is no JSON at all may.
 #[cfg(feature = "reqwest")]
 fn of_decode(error: &reqwest::Error) -> (Class, bool, &'static str) {
+    use serde_json::error::Category;
     use std::error::Error;
     let json = error.source().and_then(|source| source.downcast_ref::<serde_json::Error>());
     match json.map(serde_json::Error::classify) {
-        Some(serde_json::error::Category::Data) => {
-            (Class::Bug, true, "got an answer whose types are not those of the code")
-        }
-        _ => (Class::Server, true, "got an answer that cannot be read"),
+        None => (Class::Connection, true, "lost its connection"),
+        Some(Category::Data) => (Class::Bug, true, "got an answer whose types are not those of the code"),
+        Some(_) => (Class::Server, true, "got an answer that is no JSON"),
     }
 }
 

@@ -62,15 +62,19 @@ pub struct Retry {
     seed: u64,
 }
 
-type Hook<T> = Option<Arc<dyn Fn(&T) + Send + Sync>>;
+type Before = dyn Fn(&Attempt) + Send + Sync;
+type After = dyn Fn(&Attempt, Option<&Failure>) + Send + Sync;
+type BeforeSleep = dyn Fn(&Pause) + Send + Sync;
+type RetryIf = dyn Fn(&Failure) -> Option<Retried> + Send + Sync;
+type StopWhen = dyn Fn() -> bool + Send + Sync;
 
 #[derive(Clone, Default)]
 struct Hooks {
-    before: Hook<Attempt>,
-    after: Option<Arc<dyn Fn(&Attempt, Option<&Failure>) + Send + Sync>>,
-    before_sleep: Hook<Pause>,
-    retry_if: Option<Arc<dyn Fn(&Failure) -> Option<Retried> + Send + Sync>>,
-    stop_when: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+    before: Option<Arc<Before>>,
+    after: Option<Arc<After>>,
+    before_sleep: Option<Arc<BeforeSleep>>,
+    retry_if: Option<Arc<RetryIf>>,
+    stop_when: Option<Arc<StopWhen>>,
 }
 
 /// One attempt, as the function that makes it knows it.
