@@ -30,26 +30,26 @@ pub mod llm;
 mod prices;
 pub mod retry;
 
+#[cfg(feature = "http")]
+pub use self::http::StepHttp;
 pub use embedded::{EmbeddedBuilder, Midwatch, OpenError, RunError, RunHandle, StartCall, StartError};
+#[cfg(feature = "http")]
+pub use llm::StepLlm;
 #[doc(inline)]
 pub use midwatch_engine_embedded::QueueOptions;
 #[doc(inline)]
 pub use midwatch_macros::{step, workflow};
+#[cfg(feature = "http")]
+pub use midwatch_providers::{IntoFailure, OrFailure, PriceError, Prices, Provider};
 #[doc(inline)]
 pub use midwatch_workflow::{
     Approval, AttemptInfo, Backoff, Budget, Certainty, Charge, ChildCall, Class, Context, Data, Decision,
     DelayReason, Ended, Engine, EngineError, Event, EventKind, Failure, GiveUp, InvalidId, InvalidMoney,
     Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate, OnReached, ParkReason, Payload,
-    Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunResult, RunStarted, SignalCall, Spent,
-    Started, Step, StepCall, StepContext, StepDefinition, StepOptions, Timeouts, Timestamp, Tried, Usage,
-    Workflow, WorkflowDefinition, WorkflowId, WorkflowOptions, step_fn, workflow_fn,
+    Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunInfo, RunResult, RunStarted,
+    SignalCall, Spent, Started, Step, StepCall, StepContext, StepDefinition, StepOptions, Timeouts,
+    Timestamp, Tried, Usage, Workflow, WorkflowDefinition, WorkflowId, WorkflowOptions, step_fn, workflow_fn,
 };
-#[cfg(feature = "http")]
-pub use self::http::StepHttp;
-#[cfg(feature = "http")]
-pub use llm::StepLlm;
-#[cfg(feature = "http")]
-pub use midwatch_providers::{IntoFailure, OrFailure, PriceError, Prices, Provider};
 #[cfg(feature = "http")]
 pub use prices::{prices, use_prices};
 #[doc(inline)]
