@@ -4,6 +4,7 @@
 //! what many runs have to say at the same time shares one commit.
 
 mod append;
+mod check;
 mod open;
 mod read;
 mod runs;

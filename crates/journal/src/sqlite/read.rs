@@ -53,7 +53,7 @@ impl Readers {
     }
 
     /// As [`with`](Self::with), for what fails with SQLite's own errors.
-    fn ask<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+    pub(super) fn ask<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         self.with(|connection| read(connection).map_err(|error| explain(&self.path, error)))
     }
 
