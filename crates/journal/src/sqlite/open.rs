@@ -1,6 +1,7 @@
 //! Connections: how each kind is opened and set up, and what is refused.
 
-use std::fs::OpenOptions;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -27,8 +28,12 @@ const READER_CACHE_KIB: i64 = 4_096;
 /// The owner's connection: creates the file if there is none, and brings it to the newest format.
 pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, Error> {
     let fail = |error| explain(path, error);
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Created here and not by SQLite, which does not say why it cannot.
+    match File::create_new(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io(path, error)),
+        _ => {}
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(fail)?;
     // SQLite opens a file without write permission for reading only, and says so at the first write.
     if connection.is_readonly("main").map_err(fail)? {
@@ -105,7 +110,7 @@ fn durable(connection: &Connection, path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let what = format!("no durable commits here: journal_mode is {mode}, synchronous is {level}");
-    Err(Error::io(path, std::io::Error::new(std::io::ErrorKind::Unsupported, what)))
+    Err(Error::io(path, io::Error::new(io::ErrorKind::Unsupported, what)))
 }
 
 fn be_patient(connection: &mut Connection, path: &Path) -> Result<(), Error> {

@@ -1,6 +1,5 @@
 //! What SQLite's error codes mean for a journal. Decided by code alone, never by the message.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,20 +28,31 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 }
 
 /// SQLite does not say why it cannot open a file; the operating system does.
+///
+/// It is asked without opening the file: closing it again would take away the locks that SQLite has on it elsewhere in
+/// this process.
 fn cannot_open(path: &Path, error: rusqlite::Error) -> Error {
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).map(drop);
-    // If the file itself is fine, it is its neighbours, `-wal` and `-shm`, that cannot be made.
-    match file.and_then(|()| can_create_beside(path)) {
+    match may_write(path) {
         Err(refusal) => Error::io(path, refusal),
         Ok(()) => Error::Io { path: path.to_owned(), source: Arc::new(error) },
     }
 }
 
-fn can_create_beside(path: &Path) -> io::Result<()> {
-    let mut probe = path.to_owned();
-    probe.as_mut_os_string().push(format!("-probe-{}", std::process::id()));
-    File::create_new(&probe)?;
-    std::fs::remove_file(probe)
+/// Whether the file may be written, and its neighbours `-wal` and `-shm` created.
+#[cfg(unix)]
+fn may_write(path: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    access(path, Access::READ_OK | Access::WRITE_OK)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(access(folder, Access::WRITE_OK)?)
+}
+
+#[cfg(not(unix))]
+fn may_write(path: &Path) -> io::Result<()> {
+    match path.metadata()?.permissions().readonly() {
+        true => Err(io::ErrorKind::PermissionDenied.into()),
+        false => Ok(()),
+    }
 }
 
 /// A value of a type that this column never has.
