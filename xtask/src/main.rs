@@ -1,6 +1,8 @@
 //! Tasks of the project, run as `cargo xtask TASK`.
 
 mod bench;
+mod release;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -14,13 +16,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Runs all tests: lints, unit, conformance and end-to-end tests, examples in the documentation.
+    Test(test::Options),
     /// Measures speed and memory, with the machine's own limits in the same run.
     #[command(subcommand)]
     Bench(bench::Bench),
 }
 
 fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
-        Task::Bench(bench) => bench::run(bench),
+    let task = Cli::parse().task;
+    match task {
+        Task::Test(options) => test::run(&options),
+        Task::Bench(bench) => release::or_here(|| bench::run(bench)),
     }
 }

@@ -1,0 +1,96 @@
+//! All tests, in the order in which a failure is cheapest to find.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+
+/// What to test.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only this part.
+    #[arg(value_enum)]
+    only: Option<Part>,
+}
+
+/// A part of the tests.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Debug)]
+enum Part {
+    /// Format, lints, documentation.
+    Lints,
+    /// Unit, conformance and end-to-end tests.
+    Tests,
+    /// Examples in the documentation.
+    Docs,
+}
+
+/// One command, as it would be typed.
+struct Check {
+    part: Part,
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+}
+
+const CHECKS: [Check; 5] = [
+    Check { part: Part::Lints, arguments: &["fmt", "--all", "--check"], environment: &[] },
+    Check {
+        part: Part::Lints,
+        arguments: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        environment: &[],
+    },
+    Check {
+        part: Part::Lints,
+        arguments: &["doc", "--workspace", "--no-deps", "--document-private-items"],
+        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+    },
+    Check { part: Part::Tests, arguments: &["nextest", "run", "--workspace"], environment: &[] },
+    Check { part: Part::Docs, arguments: &["test", "--workspace", "--doc"], environment: &[] },
+];
+
+/// Runs the checks one after another and stops at the first that fails.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
+    let wanted = |part: Part| options.only.is_none_or(|only| only == part);
+    for check in CHECKS.iter().filter(|check| wanted(check.part)) {
+        check.run(root)?;
+    }
+    say("all checks passed");
+    Ok(())
+}
+
+impl Check {
+    fn run(&self, root: &Path) -> anyhow::Result<()> {
+        // Without nextest the standard runner does: slower, the same tests.
+        let arguments = match self.arguments {
+            ["nextest", ..] if !has_nextest() => &["test", "--workspace", "--lib", "--bins", "--tests"],
+            arguments => arguments,
+        };
+        let environment: String = self.environment.iter().map(|(key, value)| format!("{key}='{value}' ")).collect();
+        let line = format!("{environment}cargo {}", arguments.join(" "));
+        say(&format!("$ {line}"));
+        let begun = Instant::now();
+        let status = Command::new("cargo")
+            .args(arguments)
+            .envs(self.environment.iter().copied())
+            .current_dir(root)
+            .status()
+            .with_context(|| format!("start `{line}`"))?;
+        if !status.success() {
+            bail!("`{line}` failed");
+        }
+        say(&format!("  passed in {:.0} s\n", begun.elapsed().as_secs_f64()));
+        Ok(())
+    }
+}
+
+fn has_nextest() -> bool {
+    let version = Command::new("cargo").args(["nextest", "--version"]).output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
