@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_journal::sqlite::{Options, SqliteJournal};
 use midwatch_journal::{Journal, Lease, RunQuery};
 
 use super::worker::TENANT;
@@ -49,9 +49,9 @@ pub(super) fn make_room(db: &Path, keep: Keep) -> anyhow::Result<Earlier> {
         }
         Keep::Yes => {
             let kept = free_name(db)?;
-            for (from, to) in files(db).iter().zip(files(&kept)) {
-                gone(fs::rename(from, to))?;
-            }
+            // Closing copies the log into the file, so that there is one file to rename.
+            SqliteJournal::open(db, Options::default())?.close()?;
+            fs::rename(db, &kept)?;
             Ok(Earlier::Kept(kept))
         }
     }
@@ -73,7 +73,7 @@ fn is_a_demo(journal: &SqliteJournal) -> anyhow::Result<bool> {
     }
 }
 
-/// A journal's files: the log before the file, so that what is left if we stop between is a whole journal.
+/// A journal's files: the file itself last, so that whatever is left if we stop between is found the next time.
 fn files(db: &Path) -> [PathBuf; 3] {
     ["-shm", "-wal", ""].map(|ending| {
         let mut name = db.as_os_str().to_owned();
