@@ -304,8 +304,12 @@ impl Fold {
 
     /// Goes back to the state after event `to`; counts and costs stay.
     fn rewind(&mut self, before: &[Event], to: u64) {
-        let kept = usize::try_from(to).unwrap_or(usize::MAX).min(before.len());
-        let Some(then) = Fold::of(&before[..kept]) else { return };
+        // Of the events up to `to`, those count that no earlier rewind has voided.
+        let kept = effective(before).into_iter().filter(|(number, _)| *number <= to);
+        let mut kept = kept.map(|(_, event)| event);
+        let Some(Event { at, kind: EventKind::RunStarted(start) }) = kept.next() else { return };
+        let mut then = Self::begin(start, *at);
+        kept.for_each(|event| then.apply(event));
         let now = std::mem::replace(self, then);
         self.summary.events = now.summary.events + 1;
         self.summary.updated_at = now.summary.updated_at;

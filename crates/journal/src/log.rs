@@ -65,6 +65,11 @@ impl Append {
         Ok(Self { run, first, body, summary })
     }
 
+    /// Whether it brings no event, only a summary.
+    pub fn is_summary_only(&self) -> bool {
+        matches!(self.body.as_str(), "" | "[]")
+    }
+
     /// The most that one append may hold, in bytes of JSON.
     pub const BYTES_MAX: usize = 64 << 20;
 }

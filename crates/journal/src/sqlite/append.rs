@@ -23,6 +23,7 @@ impl Listed {
 pub(super) struct Entry {
     pub(super) run: RunId,
     pub(super) first: u64,
+    /// Empty if only the summary is replaced.
     pub(super) body: String,
     pub(super) listed: Option<Listed>,
 }
@@ -31,10 +32,12 @@ impl Entry {
     /// # Errors
     /// [`Error::TooLarge`].
     pub(super) fn new(append: Append) -> Result<Self, Error> {
+        let is_summary_only = append.is_summary_only();
         let Append { run, first, body, summary } = append;
         if body.len() > Append::BYTES_MAX {
             return Err(Error::TooLarge { bytes: body.len() });
         }
+        let body = if is_summary_only { String::new() } else { body };
         let listed = summary.map(Listed::new).transpose()?;
         Ok(Self { run, first, body, listed })
     }
@@ -95,6 +98,8 @@ impl<'c> Statements<'c> {
     /// Writes an append, or says why not; the transaction goes on either way unless SQLite itself fails.
     pub(super) fn append(&mut self, entry: &Entry) -> Outcome {
         match &entry.listed {
+            Some(listed) if entry.body.is_empty() => self.update(listed).map(|()| Ok(Appended::Written)),
+            None if entry.body.is_empty() => Ok(Ok(Appended::Written)),
             Some(listed) if entry.first == 1 => self.start(entry, listed),
             listed => {
                 let outcome = self.insert(entry)?;

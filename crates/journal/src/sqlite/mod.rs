@@ -62,7 +62,7 @@ impl SqliteJournal {
     /// # Errors
     /// [`Error::Newer`], [`Error::NotAJournal`], [`Error::Damaged`], [`Error::ReadOnly`], [`Error::Full`], [`Error::Io`].
     pub fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
-        let path = path.into();
+        let path = plain(path.into());
         let writer = Writer::start(path.clone(), options)?;
         let journal = Self { readers: Readers::new(path), writer: Some(writer), poster: Mutex::new(None) };
         journal.readers.check()?;
@@ -74,7 +74,8 @@ impl SqliteJournal {
     /// # Errors
     /// [`Error::Missing`], and those of [`open`](Self::open).
     pub fn open_reader(path: impl Into<PathBuf>) -> Result<Self, Error> {
-        let journal = Self { readers: Readers::new(path.into()), writer: None, poster: Mutex::new(None) };
+        let journal =
+            Self { readers: Readers::new(plain(path.into())), writer: None, poster: Mutex::new(None) };
         journal.readers.check()?;
         Ok(journal)
     }
@@ -118,6 +119,11 @@ impl SqliteJournal {
         *poster = Some(connection);
         Ok(letter)
     }
+}
+
+/// The path as one that SQLite takes for a path: what begins with `file:` it would take for a URI with options.
+fn plain(path: PathBuf) -> PathBuf {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { Path::new(".").join(path) } else { path }
 }
 
 impl Journal for SqliteJournal {

@@ -135,6 +135,22 @@ pub(crate) fn a_summary_is_replaced_by_the_next_one(journal: &dyn Journal) {
     assert_eq!(journal.run(run(1)).unwrap(), Some(summary));
 }
 
+pub(crate) fn an_append_without_events_replaces_the_summary_alone(journal: &dyn Journal) {
+    let events = history();
+    written(journal, append(run(1), 1, &events));
+    let mut summary = Fold::of(&events).unwrap().summary;
+    for body in ["", "[]"] {
+        summary.doing.push_str("more");
+        let next =
+            Append { run: run(1), first: 9, body: body.to_owned(), summary: Some(Box::new(summary.clone())) };
+        written(journal, next);
+        assert_eq!(journal.run(run(1)).unwrap(), Some(summary.clone()));
+        assert_eq!(journal.events(run(1), 0).unwrap(), events);
+    }
+    assert_eq!(journal.since(0, 10).unwrap().len(), 1);
+    written(journal, append(run(1), 9, &[event(9, completed())]));
+}
+
 pub(crate) fn since_gives_rows_of_all_runs_in_the_order_of_their_writing(journal: &dyn Journal) {
     written(journal, start(started(run(2), "order-2"), 0));
     written(journal, start(started(run(1), "order-1"), 1));

@@ -56,6 +56,7 @@ claims! {
         an_append_over_the_limit_is_refused_alone,
         a_refused_append_leaves_no_trace,
         a_summary_is_replaced_by_the_next_one,
+        an_append_without_events_replaces_the_summary_alone,
         since_gives_rows_of_all_runs_in_the_order_of_their_writing,
         since_goes_on_where_it_stopped,
         many_threads_append_and_every_append_is_answered_once;
