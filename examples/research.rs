@@ -50,7 +50,7 @@ pub async fn think(cx: StepContext, (model, chat): (String, Vec<Message>)) -> Re
 
 fn search_tool() -> Tool {
     Tool {
-        name: "search_library".to_owned(),
+        name: "search".to_owned(),
         description: "Searches the ship's library and returns what it says.".to_owned(),
         parameters: json!({"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}),
     }
@@ -59,7 +59,7 @@ fn search_tool() -> Tool {
 /// A tool that takes its time. It says how far it is: silence for longer than `heartbeat` ends the attempt, and the next
 /// one goes on after the last page that was said to be done.
 #[step(timeout = "5m", heartbeat = "10s")]
-pub async fn search_library(cx: StepContext, query: String) -> Result<String, Failure> {
+pub async fn search(cx: StepContext, query: String) -> Result<String, Failure> {
     let mut found: Vec<String> = cx.progress()?.unwrap_or_default();
     for (number, page) in LIBRARY.iter().enumerate().skip(found.len()) {
         // This stands for reading a page of your own sources.
@@ -103,7 +103,7 @@ pub async fn research(cx: Context, question: Question) -> Result<Article, Failur
         }
         // All tools that it asks for at once; `join_all` drops none half-way if one fails.
         let query = |arguments: &serde_json::Value| arguments["query"].as_str().unwrap_or_default().to_owned();
-        let searches = answer.tool_calls.iter().map(|call| cx.step(search_library, &query(&call.arguments)));
+        let searches = answer.tool_calls.iter().map(|call| cx.step(search, &query(&call.arguments)));
         let results = cx.join_all(searches).await?;
         chat.push(answer.message());
         chat.extend(answer.tool_calls.iter().zip(results).map(|(call, result)| Message::tool(call, result)));
@@ -122,7 +122,7 @@ pub async fn research(cx: Context, question: Question) -> Result<Article, Failur
 
 /// Everything that the engine may have to call.
 pub fn register(builder: EmbeddedBuilder) -> EmbeddedBuilder {
-    builder.workflow(research).step(think).step(search_library).step(publish)
+    builder.workflow(research).step(think).step(search).step(publish)
 }
 
 /// Where the APIs are.

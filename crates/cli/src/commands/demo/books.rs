@@ -41,6 +41,8 @@ pub(super) struct Balance {
     pub(super) unknown: Sum,
     /// What the provider bills in all.
     pub(super) billed: Sum,
+    /// How much of it falls on attempts that counted along a stream that broke.
+    pub(super) billed_estimated: Sum,
     /// How much of it falls on attempts whose spend nobody here can know.
     pub(super) billed_unknown: Sum,
     /// Where the two sides do not fit together, for people.
@@ -181,6 +183,7 @@ impl Balance {
         if let Some((tokens, cost)) = estimated {
             self.booked.add(tokens, cost);
             self.estimated.add(tokens, cost);
+            self.billed_estimated.add(bill.tokens.saturating_sub(known.0), bill.cost.minus(known.1));
         }
         if let Some((tokens, cost)) = bound {
             self.unknown.add(tokens, cost);

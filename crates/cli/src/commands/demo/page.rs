@@ -67,7 +67,10 @@ fn rows(summary: &Summary) -> Vec<(&'static str, String, String)> {
 fn booked(summary: &Summary) -> String {
     let estimated = match summary.tokens_estimated {
         0 => String::new(),
-        tokens => format!("; {} of them counted along streams that broke", count(tokens)),
+        tokens => {
+            let billed = count(summary.tokens_billed_estimated);
+            format!("; {} of them counted along streams that broke, {billed} billed for those", count(tokens))
+        }
     };
     format!("tokens, {}{estimated}", usd(summary.usd_booked))
 }

@@ -39,7 +39,7 @@ impl Seen {
 
     fn line(&self) -> String {
         format!(
-            "{} of {} runs ended · {} open · {} attempts, {} failed · {} · killed {}×",
+            "{} of {} runs ended · {} open · {} attempts, {} failed · at most {} · killed {}×",
             self.ended,
             self.planned,
             self.started - self.ended,

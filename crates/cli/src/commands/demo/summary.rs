@@ -43,6 +43,8 @@ pub(super) struct Summary {
     pub(super) tokens_booked: u64,
     /// How many of them were counted along a stream that broke.
     pub(super) tokens_estimated: u64,
+    /// What was billed for those streams.
+    pub(super) tokens_billed_estimated: u64,
     /// The most that attempts used which were killed, or never answered, in the middle of a call.
     pub(super) tokens_unknown_bound: u64,
     /// How many such attempts there were.
@@ -96,7 +98,7 @@ pub(super) fn reconcile(
     let lost = plan.runs.saturating_sub(ended);
     let worth_a_look = worth_a_look(&runs, &lost_attempts);
     let disagreements = [findings.disagreements, balance.disagreements.clone()].concat();
-    let Balance { booked, estimated, unknown, billed, billed_unknown, .. } = balance;
+    let Balance { booked, estimated, unknown, billed, billed_estimated, billed_unknown, .. } = balance;
     Ok(Summary {
         seed: plan.seed,
         seconds: (took.as_secs_f64() * 10.0).round() / 10.0,
@@ -115,6 +117,7 @@ pub(super) fn reconcile(
         effects_undone: findings.undone,
         tokens_booked: booked.tokens,
         tokens_estimated: estimated.tokens,
+        tokens_billed_estimated: billed_estimated.tokens,
         tokens_unknown_bound: unknown.tokens,
         attempts_unknown: unknown.attempts,
         tokens_billed: billed.tokens,
