@@ -71,20 +71,25 @@ fn implementation(kind: Kind, function: &ItemFn, types: &Types, options: &Option
                 Output = ::core::result::Result<Self::Output, #krate::Failure>,
             > + ::core::marker::Send
         {
-            #body
             async move { #call }
         }
     };
+    // Lints that speak of what is generated here are of no use to the user. The user's function stands beside the
+    // implementation, where no `allow` of ours reaches it.
     quote! {
         #(#of_item)*
         #vis fn #ident() -> impl #krate::#trait_name<Input = #input, Output = #output>
-            + ::core::clone::Clone + ::core::marker::Copy
+            + ::core::marker::Copy
         {
+            #[allow(non_camel_case_types)]
             #[derive(Clone, Copy)]
-            struct Definition;
+            struct __midwatch_definition;
+
+            #body
 
             #[automatically_derived]
-            impl #krate::#trait_name for Definition {
+            #[allow(clippy::manual_async_fn, clippy::useless_conversion)]
+            impl #krate::#trait_name for __midwatch_definition {
                 type Input = #input;
                 type Output = #output;
 
@@ -99,7 +104,7 @@ fn implementation(kind: Kind, function: &ItemFn, types: &Types, options: &Option
                 #run
             }
 
-            Definition
+            __midwatch_definition
         }
     }
 }

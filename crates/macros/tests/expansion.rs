@@ -161,3 +161,12 @@ fn a_step_without_input_takes_null_from_the_journal() {
     let output = now(step.run(attempt(), Payload::null())).expect("succeeds");
     assert_eq!(output.as_str(), "\"w:r:s\"");
 }
+
+#[test]
+fn a_step_may_stand_within_a_function() {
+    #[step(crate = midwatch_workflow)]
+    async fn local(_cx: StepContext, input: u64) -> Result<u64, Failure> {
+        Ok(input + 1)
+    }
+    assert_eq!(now(local.run(attempt(), 1)), Ok(2));
+}

@@ -33,6 +33,14 @@ type Result<T, E = midwatch::Failure> = core::result::Result<T, E>;
 struct Option;
 #[allow(dead_code)]
 struct Default;
+/// A name that the expansion must not take.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Definition(u8);
+
+#[step]
+async fn with_a_type_of_the_users(_: midwatch::StepContext, it: Definition) -> Result<Definition> {
+    Ok(Definition(it.0))
+}
 
 #[step]
 async fn one_argument_result(_: midwatch::StepContext) -> Result<()> {
@@ -47,6 +55,10 @@ async fn left_out(_: midwatch::StepContext) -> Result<NoSuchType> {
 
 #[workflow]
 async fn checkout(cx: midwatch::Context, amount: u64) -> Result<u64, midwatch::Failure> {
+    // A step's name stays free for variables.
+    let one_argument_result_ = cx.step(with_a_type_of_the_users, &Definition(1)).await?;
+    let with_a_type_of_the_users = one_argument_result_;
+    let _ = with_a_type_of_the_users.0;
     cx.step(one_argument_result, &()).await?;
     cx.step(payments::charge, &payments::Order { amount }).compensate(one_argument_result, |_| ()).await
 }
