@@ -1,4 +1,5 @@
 //! HTTP from within steps, against a payment API and model providers that misbehave.
+#![allow(clippy::unwrap_used)]
 
 mod attempt;
 

@@ -1,5 +1,6 @@
 //! Language models from within steps, against providers that misbehave: what is answered, how calls fail, and that the
 //! books agree with the provider's ledger to the token.
+#![allow(clippy::unwrap_used)]
 
 mod attempt;
 

@@ -167,9 +167,11 @@ async fn a_predicate_overrules_the_class_but_not_the_stops() {
 
 #[tokio::test]
 async fn the_caller_can_stop_it() {
-    let retry = retry(RetryPolicy::default()).clock(VirtualClock::default()).stop_when(|| true);
+    let retry = retry(RetryPolicy::default())
+        .clock(VirtualClock::default())
+        .stop_when(|attempt, elapsed| attempt.number() >= 2 && elapsed >= Duration::from_millis(500));
     let error = until(9, retry).await.expect_err("is stopped");
-    assert_eq!((error.attempts, error.stopped_by), (1, StoppedBy::Caller));
+    assert_eq!((error.attempts, error.stopped_by), (2, StoppedBy::Caller));
 }
 
 #[test]

@@ -18,6 +18,11 @@ pub use clock::{Clock, SystemClock, VirtualClock};
 pub use exhausted::{Exhausted, StoppedBy};
 pub use meter::Meter;
 
+/// The page for users of Tenacity; its code is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/coming-from-tenacity.md")]
+struct ComingFromTenacity;
+
 /// Retries whatever it is given by a policy.
 ///
 /// ```
@@ -66,7 +71,7 @@ type Before = dyn Fn(&Attempt) + Send + Sync;
 type After = dyn Fn(&Attempt, Option<&Failure>) + Send + Sync;
 type BeforeSleep = dyn Fn(&Pause) + Send + Sync;
 type RetryIf = dyn Fn(&Failure) -> Option<Retried> + Send + Sync;
-type StopWhen = dyn Fn() -> bool + Send + Sync;
+type StopWhen = dyn Fn(&Attempt, Duration) -> bool + Send + Sync;
 
 #[derive(Clone, Default)]
 struct Hooks {
@@ -146,8 +151,9 @@ impl Retry {
         self
     }
 
-    /// Stops after the attempt under way when this says so, e.g. since the process shuts down.
-    pub fn stop_when(mut self, stop: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    /// Stops after a failed attempt when this says so of the attempt and the time since the first one began: because the
+    /// process shuts down, or by a rule that the policy does not have.
+    pub fn stop_when(mut self, stop: impl Fn(&Attempt, Duration) -> bool + Send + Sync + 'static) -> Self {
         self.hooks.stop_when = Some(Arc::new(stop));
         self
     }
@@ -264,14 +270,15 @@ impl<'a> Loop<'a> {
         }
         match result {
             Ok(output) => Ok(Next::Done(output)),
-            Err(failure) => self.react(failure),
+            Err(failure) => self.react(&attempt, failure),
         }
     }
 
-    fn react<T>(&mut self, failure: Failure) -> Result<Next<T>, Exhausted> {
+    fn react<T>(&mut self, attempt: &Attempt, failure: Failure) -> Result<Next<T>, Exhausted> {
         let hooks = &self.retry.hooks;
         self.lost += u32::from(failure.class == Class::Lost);
-        if hooks.stop_when.as_ref().is_some_and(|stop| stop()) {
+        let elapsed = self.retry.clock.now().since(self.since);
+        if hooks.stop_when.as_ref().is_some_and(|stop| stop(attempt, elapsed)) {
             return Err(self.exhausted(failure, StoppedBy::Caller));
         }
         match self.decide(&failure) {

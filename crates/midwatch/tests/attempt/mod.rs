@@ -1,5 +1,5 @@
 //! An attempt without an engine: what it reports can be looked at.
-#![allow(dead_code, unreachable_pub)] // Each test file uses its part.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // Each test file uses its part.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
