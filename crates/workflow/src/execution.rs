@@ -24,6 +24,8 @@ pub struct Execution {
     future: Option<BoxFuture<'static, RunResult>>,
     root: Arc<Root>,
     inputs: std::collections::VecDeque<(Timestamp, Input)>,
+    /// How it ended, if it did: whatever comes after changes nothing.
+    end: Option<Progress>,
 }
 
 enum Input {
@@ -76,7 +78,7 @@ impl Execution {
             }
         });
         let inputs = [(shared.lock().now, Input::Start)].into();
-        Self { shared, future: Some(future), root: Arc::default(), inputs }
+        Self { shared, future: Some(future), root: Arc::default(), inputs, end: None }
     }
 
     /// Answers an operation; an answer to an abandoned one is ignored.
@@ -101,22 +103,21 @@ impl Execution {
 
     /// Takes in what was settled, one input and one poll at a time, and says what the run needs next.
     pub fn advance(&mut self) -> Advanced {
-        let mut progress = Progress::Waiting;
         while let Some((at, input)) = self.inputs.pop_front() {
             self.take_in(at, input);
-            progress = self.poll();
+            let progress = self.poll();
             if progress != Progress::Waiting {
                 self.future = None;
                 self.inputs.clear();
+                self.end = Some(progress);
             }
         }
         let mut state = self.shared.lock();
-        if progress == Progress::Waiting
-            && self.future.is_some()
-            && (self.root.is_stray() || !state.is_waiting())
-        {
-            progress = Progress::Stray;
-        }
+        let progress = match &self.end {
+            Some(end) => end.clone(),
+            None if self.root.is_stray() || !state.is_waiting() => Progress::Stray,
+            None => Progress::Waiting,
+        };
         Advanced { ops: state.take_asked(), progress }
     }
 
@@ -161,7 +162,7 @@ impl Execution {
 
     /// Polls until nothing inside the workflow wakes it any more.
     fn poll(&mut self) -> Progress {
-        let Some(future) = &mut self.future else { return Progress::Waiting };
+        let Some(future) = &mut self.future else { return self.end.clone().unwrap_or(Progress::Waiting) };
         self.root.is_polled.store(true, Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(&self.root));
         let mut cx = std::task::Context::from_waker(&waker);
