@@ -39,6 +39,8 @@ pub(crate) struct Core {
     waiters: Mutex<Waiters>,
     loads: Arc<Semaphore>,
     is_stopping: AtomicBool,
+    /// Nothing ends here any more, so nobody may wait for it. Set before the waiters are let go.
+    is_closed: AtomicBool,
     failed: OnceLock<Error>,
     left: Notify,
 }
@@ -79,6 +81,7 @@ impl Embedded {
             active: Mutex::default(),
             waiters: Mutex::default(),
             is_stopping: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             failed: OnceLock::new(),
             left: Notify::new(),
         });
@@ -104,6 +107,7 @@ impl Embedded {
             self.core.wait_until_empty().await;
         }
         self.tasks.iter().for_each(AbortHandle::abort);
+        self.core.close();
     }
 
     /// How many runs are in memory.
@@ -122,6 +126,7 @@ impl Drop for Embedded {
             }
             let _ = active.inputs.send(Input::Quit);
         }
+        self.core.close();
     }
 }
 
@@ -154,7 +159,11 @@ impl Engine for Embedded {
             if let Some(result) = self.core.await_end(run, waiter).await? {
                 return Ok(result);
             }
-            ended.await.map_err(|_| self.core.stopped())
+            match ended.await {
+                Ok(result) => Ok(result),
+                // Whoever should have told of the end is gone; the journal may know it all the same.
+                Err(_) => self.core.recorded_result(run).await?.ok_or_else(|| self.core.stopped()),
+            }
         })
     }
 
@@ -287,13 +296,18 @@ impl Core {
                     core.refuse(run, receiver, || EngineError::UnknownRun(run))
                 }
                 Err(error) => core.refuse(run, receiver, || unavailable(error.clone())),
-                Ok(events) => match Driver::resume(Arc::clone(&core), &events, (inputs, receiver)) {
-                    Some(driver) => {
-                        drop(events);
-                        driver.drive().await;
+                Ok(events) => {
+                    if let Some(EventKind::RunEnded { result }) = events.last().map(|event| &event.kind) {
+                        core.tell_end(run, result);
                     }
-                    None => core.forget(run),
-                },
+                    match Driver::resume(Arc::clone(&core), &events, (inputs, receiver)) {
+                        Some(driver) => {
+                            drop(events);
+                            driver.drive().await;
+                        }
+                        None => core.forget(run),
+                    }
+                }
             }
         });
         self.attach_task(run, task.abort_handle());
@@ -302,6 +316,7 @@ impl Core {
     /// A run that cannot be loaded: all that was sent to it is answered so.
     fn refuse(&self, run: RunId, mut inputs: UnboundedReceiver<Input>, why: impl Fn() -> EngineError) {
         self.forget(run);
+        self.waiters().remove(&run);
         while let Ok(input) = inputs.try_recv() {
             if let Input::Message(_, reply) = input {
                 let _ = reply.send(Err(why()));
@@ -436,9 +451,12 @@ impl Core {
             if let Some(Active { ended: Some(result), .. }) = active.get(&run) {
                 return Ok(Some(result.clone()));
             }
-            self.waiters().entry(run).or_default().push(waiter);
-            if active.contains_key(&run) {
-                return Ok(None);
+            let mut waiters = self.waiters();
+            if !self.is_closed.load(Ordering::Acquire) {
+                waiters.entry(run).or_default().push(waiter);
+                if active.contains_key(&run) {
+                    return Ok(None);
+                }
             }
         }
         let result = self.recorded_result(run).await;
@@ -452,13 +470,18 @@ impl Core {
 
     /// A run has ended, durably.
     pub(crate) fn run_ended(self: &Arc<Self>, run: RunId, parent: Option<Parent>, result: &RunResult) {
+        self.tell_end(run, result);
+        if let Some(Parent { run: parent, op }) = parent {
+            self.input(parent, Input::ChildEnded { op, result: result.clone() });
+        }
+    }
+
+    /// Keeps the end of a run in memory for those who ask, and tells those who wait.
+    fn tell_end(&self, run: RunId, result: &RunResult) {
         if let Some(active) = self.active().get_mut(&run) {
             active.ended = Some(result.clone());
         }
         self.wake_waiters(run, result);
-        if let Some(Parent { run: parent, op }) = parent {
-            self.input(parent, Input::ChildEnded { op, result: result.clone() });
-        }
     }
 
     fn wake_waiters(&self, run: RunId, result: &RunResult) {
@@ -498,8 +521,14 @@ impl Core {
     pub(crate) fn journal_failed(&self, error: Error) {
         let _ = self.failed.set(error);
         self.is_stopping.store(true, Ordering::Release);
-        self.waiters().clear();
+        self.close();
         self.tell_all(|| Input::Quit);
+    }
+
+    /// Lets go of everybody who waits for an end: none will come.
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.waiters().clear();
     }
 
     fn tell_all(&self, input: impl Fn() -> Input) {
