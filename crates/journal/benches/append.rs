@@ -100,7 +100,7 @@ fn bare(folder: &Path, batch: u64, wanted: Duration) -> Taken {
     while begun.elapsed() < wanted {
         let started = Instant::now();
         begin.execute([]).unwrap();
-        if taken.commits.len() as u64 % (APPENDS + 2) == 0 {
+        if (taken.commits.len() as u64).is_multiple_of(APPENDS + 2) {
             runs = (0..batch).map(|_| id(&mut seed)).collect();
         }
         for run in &runs {
@@ -192,7 +192,7 @@ impl Driver {
                     self.commits.push(timing.elapsed().as_secs_f64() * 1e6);
                     *timing = Instant::now();
                 }
-                if self.rows % 64 == 0 && Instant::now() >= self.shared.end {
+                if self.rows.is_multiple_of(64) && Instant::now() >= self.shared.end {
                     self.report.send((self.rows, std::mem::take(&mut self.commits))).unwrap();
                 } else {
                     self.next();

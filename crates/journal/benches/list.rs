@@ -136,7 +136,7 @@ fn start(number: u64) -> Append {
     let mut summary = Box::new(Fold::begin(&start, at(number * 1_000_000)).summary);
     summary.status = match number {
         999_000.. => Status::Waiting,
-        _ if number % 50 == 0 => Status::Failed,
+        _ if number.is_multiple_of(50) => Status::Failed,
         _ => Status::Completed,
     };
     summary.spent.cost = Money::from_cents(number * 31 % 1_009);

@@ -251,10 +251,10 @@ impl Fold {
         match result {
             Ended::Ok(_) => {
                 self.summary.steps += 1;
-                if let Some(Open::Attempt { scheduled, .. }) = open {
-                    if !self.progress.is_empty() {
-                        self.progress.remove(&(scheduled.step.into_owned(), scheduled.nth));
-                    }
+                if let Some(Open::Attempt { scheduled, .. }) = open
+                    && !self.progress.is_empty()
+                {
+                    self.progress.remove(&(scheduled.step.into_owned(), scheduled.nth));
                 }
             }
             Ended::Failed(failure) => {

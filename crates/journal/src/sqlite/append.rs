@@ -114,10 +114,11 @@ impl<'c> Statements<'c> {
     /// The list comes first: it knows whether the workflow id is free.
     fn start(&mut self, entry: &Entry, listed: &Listed) -> Outcome {
         let is_listed = self.list(listed)?;
-        if !is_listed && let Some(holder) = self.holder(&listed.summary)? {
-            if holder != entry.run {
-                return Ok(Ok(Appended::Duplicate(holder)));
-            }
+        if !is_listed
+            && let Some(holder) = self.holder(&listed.summary)?
+            && holder != entry.run
+        {
+            return Ok(Ok(Appended::Duplicate(holder)));
         }
         let outcome = self.insert(entry)?;
         if outcome.is_err() && is_listed {

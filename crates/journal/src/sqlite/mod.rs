@@ -121,9 +121,10 @@ impl SqliteJournal {
     }
 }
 
-/// The path as one that SQLite takes for a path: what begins with `file:` it would take for a URI with options.
+/// The path as one that SQLite takes for a path, and not for a URI with options or a database in memory.
 fn plain(path: PathBuf) -> PathBuf {
-    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") { Path::new(".").join(path) } else { path }
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.starts_with(b"file:") || bytes.starts_with(b":") { Path::new(".").join(path) } else { path }
 }
 
 impl Journal for SqliteJournal {

@@ -125,3 +125,25 @@ fn be_patient(connection: &mut Connection, path: &Path) -> Result<(), Error> {
 fn set(connection: &Connection, path: &Path, name: &str, value: impl rusqlite::ToSql) -> Result<(), Error> {
     connection.pragma_update(None, name, value).map_err(|error| explain(path, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_whose_commits_cannot_be_made_durable_is_refused() {
+        let connection = Connection::open_in_memory().unwrap();
+        let refused = durable(&connection, Path::new("journal.db")).unwrap_err();
+        assert!(matches!(refused, Error::Io { .. }));
+        assert!(refused.to_string().contains("journal_mode is memory"), "{refused}");
+    }
+
+    #[test]
+    fn the_owner_commits_with_full_durability() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(&folder.path().join("journal.db"), &Options::default()).unwrap();
+        let ask = |sql| writer.query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
+        assert_eq!(ask("PRAGMA journal_mode"), "wal".to_owned().into());
+        assert_eq!(ask("PRAGMA synchronous"), 2.into());
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -21,6 +21,7 @@ use crate::{Appended, Done, Error};
 /// The writer as its journal holds it.
 pub(super) struct Writer {
     tasks: Sender<Task>,
+    is_closing: Arc<AtomicBool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -64,12 +65,22 @@ impl Writer {
         let mut connection = open::writer(&path, &options)?;
         let frames = watch_log(&mut connection).map_err(|error| explain(&path, error))?;
         let (tasks, receiver) = channel();
+        let is_closing = Arc::new(AtomicBool::new(false));
         let failed = path.clone();
+        let work = Loop {
+            path,
+            checkpoint_at: options.checkpoint_pages,
+            options,
+            tasks: receiver,
+            is_closing: Arc::clone(&is_closing),
+            frames,
+            stopped: None,
+        };
         let thread = thread::Builder::new()
             .name("midwatch-journal".to_owned())
-            .spawn(move || Loop { path, options, tasks: receiver, frames, stopped: None }.run(&connection))
+            .spawn(move || work.run(&connection))
             .map_err(|error| Error::io(&failed, error))?;
-        Ok(Self { tasks, thread: Mutex::new(Some(thread)) })
+        Ok(Self { tasks, is_closing, thread: Mutex::new(Some(thread)) })
     }
 
     /// Hands a task over. If the thread is gone the task is dropped, and with it every `done` and reply answered.
@@ -83,6 +94,7 @@ impl Writer {
             return Ok(());
         };
         let (reply, answer) = std::sync::mpsc::sync_channel(1);
+        self.is_closing.store(true, Ordering::Relaxed);
         self.send(Task::Close { reply });
         // The last handle may be dropped by a `done`, on the thread itself: it ends after this task on its own.
         if thread.thread().id() == thread::current().id() {
@@ -111,7 +123,11 @@ struct Loop {
     path: PathBuf,
     options: Options,
     tasks: Receiver<Task>,
+    is_closing: Arc<AtomicBool>,
+    /// How many pages the log has.
     frames: Arc<AtomicI32>,
+    /// How many it may have before the next checkpoint.
+    checkpoint_at: i32,
     /// What it failed with; from then on every task fails with it.
     stopped: Option<Error>,
 }
@@ -145,7 +161,7 @@ impl Loop {
                 drop(reply.send(outcome));
                 return;
             }
-            if self.frames.load(Ordering::Relaxed) >= self.options.checkpoint_pages {
+            if self.frames.load(Ordering::Relaxed) >= self.checkpoint_at {
                 self.checkpoint(connection);
             }
         }
@@ -199,11 +215,12 @@ impl Loop {
         }
     }
 
-    /// Another process may hold the file for as long as it likes: the runs wait, and do not fail.
+    /// Another process may hold the file for as long as it likes: the runs wait, and do not fail. Closing does not wait
+    /// longer than the patience of a connection.
     fn begin(&self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
         loop {
             match statements.begin() {
-                Err(error) if is_busy(&error) => {}
+                Err(error) if is_busy(&error) && !self.is_closing.load(Ordering::Relaxed) => {}
                 other => return other,
             }
         }
@@ -224,14 +241,22 @@ impl Loop {
         }
     }
 
-    /// Copies the log into the file as far as readers allow; the next commit then begins the log anew.
+    /// Copies the log into the file as far as readers allow. If all of it was copied the next commit begins it anew.
     fn checkpoint(&mut self, connection: &Connection) {
-        let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
-        if let Err(error) = done
-            && !is_busy(&error)
-        {
-            self.stopped = Some(explain(&self.path, error));
-        }
+        let copied = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            Ok((row.get::<_, i32>(1)?, row.get::<_, i32>(2)?))
+        });
+        let pages = self.options.checkpoint_pages;
+        self.checkpoint_at = match copied {
+            Ok((log, copied)) if copied >= log => pages,
+            // A reader still needs what stands behind: not again after every commit.
+            Ok((log, _)) => log.saturating_add(pages),
+            Err(error) if is_busy(&error) => self.frames.load(Ordering::Relaxed).saturating_add(pages),
+            Err(error) => {
+                self.stopped = Some(explain(&self.path, error));
+                return;
+            }
+        };
         self.frames.store(0, Ordering::Relaxed);
     }
 

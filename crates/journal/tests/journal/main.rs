@@ -1,5 +1,7 @@
 //! The tests of the whole crate, through its public side.
 
+#![allow(clippy::unwrap_used)] // in functions that several tests share
+
 mod build;
 mod contract;
 mod crash;

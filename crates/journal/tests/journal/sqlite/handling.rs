@@ -192,11 +192,23 @@ fn the_log_does_not_grow_without_bound_while_it_is_written() {
 }
 
 #[test]
-fn every_commit_is_durable() {
-    let place = Place::filled(1);
-    let other = rusqlite::Connection::open(place.path()).unwrap();
-    let mode: String = other.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
-    assert_eq!(mode, "wal");
+fn the_log_is_emptied_again_once_a_reader_that_held_it_is_gone() {
+    let place = Place::new();
+    let options = Options { checkpoint_pages: 50, ..Options::default() };
+    let owner = SqliteJournal::open(place.path(), options).unwrap();
+    let log = || place.folder.path().join("journal.db-wal").metadata().unwrap().len();
+    let reader = rusqlite::Connection::open(place.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM journal").unwrap();
+    for number in 1..=100 {
+        written(&owner, start(started(run(number), &format!("order-{number}")), 0));
+    }
+    let held = log();
+    assert!(held > 200 * 4_120, "{held} bytes of log");
+    reader.execute_batch("COMMIT").unwrap();
+    for number in 101..=250 {
+        written(&owner, start(started(run(number), &format!("order-{number}")), 0));
+    }
+    assert!(log() <= held + 100 * 4_120, "{} bytes of log after {held}", log());
 }
 
 #[test]
