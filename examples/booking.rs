@@ -106,7 +106,8 @@ pub fn register(builder: EmbeddedBuilder) -> EmbeddedBuilder {
         .step(pay)
 }
 
-static AGENCY: OnceLock<String> = OnceLock::new();
+/// Where the agencies are.
+pub static AGENCY: OnceLock<String> = OnceLock::new();
 
 fn agency_url() -> &'static str {
     AGENCY.get_or_init(|| env::var("AGENCY_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".to_owned()))

@@ -102,13 +102,13 @@ pub fn register(builder: EmbeddedBuilder) -> EmbeddedBuilder {
 }
 
 /// Where the APIs are. Not part of any input: a run that is resumed elsewhere must find them there.
-struct Apis {
-    stripe: String,
-    stripe_key: String,
-    warehouse: String,
+pub struct Apis {
+    pub stripe: String,
+    pub stripe_key: String,
+    pub warehouse: String,
 }
 
-static APIS: OnceLock<Apis> = OnceLock::new();
+pub static APIS: OnceLock<Apis> = OnceLock::new();
 
 fn apis() -> &'static Apis {
     let or = |name: &str, otherwise: &str| env::var(name).unwrap_or_else(|_| otherwise.to_owned());

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use midwatch::llm::{Answer, Message, Tool};
 use midwatch::{
-    Approval, Class, Context, EmbeddedBuilder, Failure, Midwatch, Money, QueueOptions, StepContext, StepHttp, StepLlm,
-    step, workflow,
+    Approval, Class, Context, EmbeddedBuilder, Failure, Midwatch, Money, QueueOptions, StepContext, StepHttp,
+    StepLlm, step, workflow,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -89,20 +89,26 @@ pub async fn publish(cx: StepContext, (id, text): (String, String)) -> Result<St
 /// and paid for, twice. Beyond its budget the run is parked until somebody raises it.
 #[workflow(timeout = "2d", budget_usd = "0.50")]
 pub async fn research(cx: Context, question: Question) -> Result<Article, Failure> {
-    let mut chat = vec![Message::system("You answer captains. Search the library first."), Message::user(question.text)];
+    let mut chat =
+        vec![Message::system("You answer captains. Search the library first."), Message::user(question.text)];
     let mut cost = Money::ZERO;
     let text = loop {
         cx.set_status(format!("thinking, {} messages", chat.len()));
-        let answer = cx.step(think, &(question.model.clone(), chat.clone())).target(question.model.clone()).await?;
+        let answer =
+            cx.step(think, &(question.model.clone(), chat.clone())).target(question.model.clone()).await?;
         cost += answer.cost.unwrap_or_default();
         if answer.tool_calls.is_empty() {
             break answer.text;
         }
         if chat.iter().filter(|message| matches!(message, Message::Assistant { .. })).count() == ROUNDS_MAX {
-            return Err(Failure::new(Class::InvalidRequest, format!("no answer after {ROUNDS_MAX} rounds of tools")));
+            return Err(Failure::new(
+                Class::InvalidRequest,
+                format!("no answer after {ROUNDS_MAX} rounds of tools"),
+            ));
         }
         // All tools that it asks for at once; `join_all` drops none half-way if one fails.
-        let query = |arguments: &serde_json::Value| arguments["query"].as_str().unwrap_or_default().to_owned();
+        let query =
+            |arguments: &serde_json::Value| arguments["query"].as_str().unwrap_or_default().to_owned();
         let searches = answer.tool_calls.iter().map(|call| cx.step(search, &query(&call.arguments)));
         let results = cx.join_all(searches).await?;
         chat.push(answer.message());
@@ -126,13 +132,13 @@ pub fn register(builder: EmbeddedBuilder) -> EmbeddedBuilder {
 }
 
 /// Where the APIs are.
-struct Apis {
+pub struct Apis {
     /// Instead of the provider's own address and `…_BASE_URL`.
-    llm: Option<String>,
-    press: String,
+    pub llm: Option<String>,
+    pub press: String,
 }
 
-static APIS: OnceLock<Apis> = OnceLock::new();
+pub static APIS: OnceLock<Apis> = OnceLock::new();
 
 fn apis() -> &'static Apis {
     let press = || env::var("PRESS_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".to_owned());
@@ -143,7 +149,9 @@ fn apis() -> &'static Apis {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Without a model and a press of your own, they are played here.
     let simulator = midwatch_simulator::Simulator::builder().start().await?;
-    let is_real = ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY"].iter().any(|name| env::var_os(name).is_some());
+    let is_real = ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY"]
+        .iter()
+        .any(|name| env::var_os(name).is_some());
     let press = env::var("PRESS_URL").unwrap_or_else(|_| simulator.payments_url());
     let _ = APIS.set(Apis { llm: (!is_real).then(|| simulator.openai_url()), press });
 

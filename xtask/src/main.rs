@@ -2,6 +2,8 @@
 
 mod bench;
 mod release;
+mod setup;
+mod soak;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -21,6 +23,8 @@ enum Task {
     /// Measures speed and memory, with the machine's own limits in the same run.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Kills a process at work again and again, and checks that nothing is lost and nothing done twice.
+    Soak(soak::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -28,5 +32,6 @@ fn main() -> anyhow::Result<()> {
     match task {
         Task::Test(options) => test::run(&options),
         Task::Bench(bench) => release::or_here(|| bench::run(bench)),
+        Task::Soak(options) => soak::run(&options),
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use midwatch::{
-    Certainty, Charge, Class, Context, Ended, Event, EventKind, Failure, Midwatch, RunHandle, StepContext, Usage, step,
-    workflow,
+    Certainty, Charge, Class, Context, Ended, Event, EventKind, Failure, Midwatch, RunHandle, StepContext,
+    Usage, step, workflow,
 };
 use midwatch_journal::Journal;
 use midwatch_journal::sqlite::SqliteJournal;
@@ -67,7 +67,11 @@ async fn a_killed_attempt_leaves_the_bound_it_reserved_and_a_settled_one_its_rea
 
     let midwatch = open(&folder).await;
     let run = midwatch.run::<Option<u32>>(run.id());
-    assert_eq!(run.result().await.unwrap(), Some(1), "progress of the lost attempt is there, whatever was charged");
+    assert_eq!(
+        run.result().await.unwrap(),
+        Some(1),
+        "progress of the lost attempt is there, whatever was charged"
+    );
     midwatch.shut_down().await;
 
     let ended: Vec<_> = events(&folder, &run)

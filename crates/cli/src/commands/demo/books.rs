@@ -72,7 +72,10 @@ pub(super) fn booked(run: RunId, events: &[Event]) -> HashMap<Span, Booked> {
     for event in events {
         match &event.kind {
             EventKind::AttemptScheduled(attempt) => {
-                open.insert(attempt.op, (span(run, attempt), Booked { name: name(run, attempt), ..Booked::default() }));
+                open.insert(
+                    attempt.op,
+                    (span(run, attempt), Booked { name: name(run, attempt), ..Booked::default() }),
+                );
             }
             EventKind::Heartbeat { op, charges, .. } => {
                 if let Some((_, booked)) = open.get_mut(op) {
@@ -123,7 +126,8 @@ impl Booked {
 pub(super) fn billed(entries: &[Entry], price: impl Fn(&Entry) -> Money) -> HashMap<Span, Billed> {
     let mut bills: HashMap<Span, Billed> = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.billed != Tokens::default()) {
-        let bill = bills.entry(entry.traceparent.as_deref().and_then(span_of).unwrap_or_else(nobody)).or_default();
+        let bill =
+            bills.entry(entry.traceparent.as_deref().and_then(span_of).unwrap_or_else(nobody)).or_default();
         bill.tokens += entry.billed.input + entry.billed.output;
         bill.cost += price(entry);
     }
@@ -198,7 +202,8 @@ impl Balance {
                 (None, None) => format!("booked {} {}", known.0, known.1),
                 _ => format!("bounded by {}", booked.bound.usage.tokens()),
             };
-            self.disagreements.push(format!("{}: {booked_as}, billed {} {}", booked.name, bill.tokens, bill.cost));
+            self.disagreements
+                .push(format!("{}: {booked_as}, billed {} {}", booked.name, bill.tokens, bill.cost));
         }
     }
 }

@@ -52,7 +52,9 @@ pub(super) fn check(runs: &[RunSummary], effects: &[Effect]) -> Findings {
         findings.check_run(run, &of_runs.remove(&run.run).unwrap_or_default());
     }
     for effect in of_runs.into_values().flatten() {
-        findings.disagreements.push(format!("{} {} was done for a run that is not there", effect.kind, effect.id));
+        findings
+            .disagreements
+            .push(format!("{} {} was done for a run that is not there", effect.kind, effect.id));
     }
     findings.disagreements.sort();
     findings
@@ -66,11 +68,17 @@ fn run_of(effect: &Effect) -> Option<RunId> {
 impl Findings {
     fn check_run(&mut self, run: &RunSummary, effects: &[&Effect]) {
         let done = effects.iter().filter(|effect| !effect.undoing);
-        let (undone, standing): (Vec<&&Effect>, Vec<&&Effect>) = done.partition(|effect| effect.undone_by.is_some());
+        let (undone, standing): (Vec<&&Effect>, Vec<&&Effect>) =
+            done.partition(|effect| effect.undone_by.is_some());
         self.undone += undone.len() as u64;
         self.standing += standing.len() as u64;
         let mut wrong = |what: String| {
-            self.disagreements.push(format!("{} {} is {}: {what}", run.workflow, run.run.short(), run.status));
+            self.disagreements.push(format!(
+                "{} {} is {}: {what}",
+                run.workflow,
+                run.run.short(),
+                run.status
+            ));
         };
         if run.status != Status::Completed {
             standing.iter().for_each(|effect| wrong(format!("{} {} still stands", effect.kind, effect.id)));

@@ -78,7 +78,9 @@ const SETTLING: Duration = Duration::from_secs(20);
 
 impl Demo {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let model = self.model.unwrap_or_else(|| model_of(|name| env::var_os(name).is_some_and(|value| !value.is_empty())));
+        let model = self
+            .model
+            .unwrap_or_else(|| model_of(|name| env::var_os(name).is_some_and(|value| !value.is_empty())));
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
         let plan = Plan { seed, runs: self.runs as usize, model };
         let db = supervisor::absolute(&global.db)?;
@@ -87,7 +89,10 @@ impl Demo {
             return Ok(Exit::Done);
         }
         if self.kills as usize > plan.runs {
-            return Err(Error::usage("--kills is more than --runs: each life of the process starts at least one run").into());
+            return Err(Error::usage(
+                "--kills is more than --runs: each life of the process starts at least one run",
+            )
+            .into());
         }
         let keep = if self.keep { Keep::Yes } else { Keep::No };
         let earlier = place::make_room(&db, keep)?;
@@ -132,7 +137,9 @@ fn model_of(is_set: impl Fn(&str) -> bool) -> Model {
 fn settle(ledger: &Ledger) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     if !runtime.block_on(ledger.settled(SETTLING)) {
-        anyhow::bail!("requests were still under way {SETTLING:?} after the last run; the ledger is not complete");
+        anyhow::bail!(
+            "requests were still under way {SETTLING:?} after the last run; the ledger is not complete"
+        );
     }
     Ok(())
 }

@@ -40,7 +40,11 @@ fn rows(summary: &Summary) -> Vec<(&'static str, String, String)> {
     let number = |number: usize| count(number as u64);
     let mut rows = vec![
         ("completed", number(summary.completed), "each effect once, none undone".to_owned()),
-        ("compensated", number(summary.compensated), format!("{} effects undone", count(summary.effects_undone))),
+        (
+            "compensated",
+            number(summary.compensated),
+            format!("{} effects undone", count(summary.effects_undone)),
+        ),
         ("failed", number(summary.failed), "nothing to undo".to_owned()),
         ("lost", number(summary.lost), String::new()),
         ("attempts", count(summary.attempts), failures(&summary.attempts_by_class)),
@@ -52,7 +56,10 @@ fn rows(summary: &Summary) -> Vec<(&'static str, String, String)> {
         rows.push(("retried", count(u64::from(summary.operator_retries)), note));
     }
     if summary.model != "simulator" {
-        let note = format!("the agent asked {}; its costs are in the journal, the provider's bill is not here", summary.model);
+        let note = format!(
+            "the agent asked {}; its costs are in the journal, the provider's bill is not here",
+            summary.model
+        );
         rows.push(("models", summary.model.to_owned(), note));
         return rows;
     }
@@ -89,7 +96,8 @@ fn failures(by_class: &BTreeMap<String, u64>) -> String {
     let mut classes: Vec<_> = by_class.iter().filter(|(class, _)| *class != "ok").collect();
     classes.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let sum: u64 = classes.iter().map(|(_, count)| **count).sum();
-    let named: Vec<_> = classes.iter().map(|(class, number)| format!("{class} {}", count(**number))).collect();
+    let named: Vec<_> =
+        classes.iter().map(|(class, number)| format!("{class} {}", count(**number))).collect();
     match sum {
         0 => "none failed".to_owned(),
         sum => format!("{} failed: {}", count(sum), named.join(" · ")),

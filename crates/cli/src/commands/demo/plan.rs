@@ -142,7 +142,9 @@ mod tests {
         for seed in 0..5 {
             let plan = Plan { seed, runs: 3_000, model: Model::Played };
             let orders: Vec<_> = (0..3_000).step_by(3).map(|number| plan.order(number)).collect();
-            let share = |wanted: &dyn Fn(&checkout::Order) -> bool| orders.iter().filter(|order| wanted(order)).count();
+            let share = |wanted: &dyn Fn(&checkout::Order) -> bool| {
+                orders.iter().filter(|order| wanted(order)).count()
+            };
             assert!((70..130).contains(&share(&|order| order.card != "tok_visa")), "seed {seed}");
             assert!((70..130).contains(&share(&|order| order.address == UNDELIVERABLE)), "seed {seed}");
         }
@@ -150,7 +152,9 @@ mod tests {
 
     #[test]
     fn a_real_model_is_asked_by_few_runs() {
-        let asked = |model| (0..300).filter(|n| Plan { seed: 1, runs: 300, model }.kind(*n) == Kind::Research).count();
+        let asked = |model| {
+            (0..300).filter(|n| Plan { seed: 1, runs: 300, model }.kind(*n) == Kind::Research).count()
+        };
         assert_eq!((asked(Model::Played), asked(Model::Openai)), (100, 10));
     }
 }

@@ -154,7 +154,8 @@ fn price(prices: &Prices, entry: &Entry) -> Money {
     let usage = books::usage(&entry.billed);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let report = midwatch_providers::Report { usage, ..midwatch_providers::Report::default() };
-    let quote = prices.quote(&format!("{provider}:{}", entry.model), &report, Timestamp::from_micros(0) + since);
+    let quote =
+        prices.quote(&format!("{provider}:{}", entry.model), &report, Timestamp::from_micros(0) + since);
     quote.map_or(Money::ZERO, |quote| quote.cost)
 }
 

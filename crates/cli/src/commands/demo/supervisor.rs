@@ -143,7 +143,12 @@ impl<'a> Supervisor<'a> {
         command.spawn().context("worker could not be started")
     }
 
-    fn watch(&mut self, child: &mut Child, life: Option<Duration>, progress: &mut Progress) -> anyhow::Result<End> {
+    fn watch(
+        &mut self,
+        child: &mut Child,
+        life: Option<Duration>,
+        progress: &mut Progress,
+    ) -> anyhow::Result<End> {
         let born = Instant::now();
         let mut looked: Option<Instant> = None;
         loop {

@@ -3,7 +3,9 @@
 use std::io;
 
 use clap::ValueEnum;
-use midwatch_simulator::{Answers, Config, Cue, Endpoint, Fault, FaultPlan, Faults, Latency, RateLimit, Simulator};
+use midwatch_simulator::{
+    Answers, Config, Cue, Endpoint, Fault, FaultPlan, Faults, Latency, RateLimit, Simulator,
+};
 
 /// How much goes wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -1,0 +1,50 @@
+//! A real process, killed with SIGKILL ten times at random moments while ninety runs are under way.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs the demo; gives its JSON.
+fn demo(arguments: &[&str]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    // A failure can be repeated: MIDWATCH_KILL_SEED=… cargo test -p midwatch-cli --test kill
+    let seed = std::env::var("MIDWATCH_KILL_SEED").unwrap_or_else(|_| fastrand::u32(..).to_string());
+    println!("seed {seed}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_midwatch"));
+    command.args(["demo", "--json", "--model", "played", "--seed", &seed]).args(arguments);
+    command.arg("--db").arg(folder.path().join("midwatch.db"));
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let summary: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("seed {seed}: {stderr}"));
+    println!("{summary:#}\n{stderr}");
+    assert!(output.status.success(), "seed {seed}: {}", output.status);
+    summary
+}
+
+#[test]
+fn through_ten_kills_every_run_ends_each_effect_happens_once_and_the_books_agree() {
+    let summary = demo(&["--runs", "90", "--kills", "10"]);
+    assert_eq!(summary["kills"], 10);
+    assert_eq!(summary["lost"], 0);
+    assert_eq!(summary["effects_done_twice"], 0);
+    assert_eq!(summary["disagreements"], serde_json::json!([]));
+    let ended = ["completed", "compensated", "failed"].map(|end| summary[end].as_u64().unwrap());
+    assert_eq!(ended.iter().sum::<u64>(), 90);
+    let tokens = |name: &str| summary[name].as_u64().unwrap();
+    assert!(tokens("tokens_billed") > 0, "the models were asked");
+    assert!(tokens("tokens_billed_unknown") <= tokens("tokens_unknown_bound"), "a bound that does not bound");
+    let known = tokens("tokens_booked") - tokens("tokens_estimated");
+    let billed =
+        tokens("tokens_billed") - tokens("tokens_billed_unknown") - tokens("tokens_billed_estimated");
+    assert_eq!(known, billed, "what was booked exactly is what was billed");
+}
+
+#[test]
+fn without_kills_and_faults_every_token_and_dollar_is_booked_exactly() {
+    let summary = demo(&["--runs", "30", "--kills", "0", "--faults", "none"]);
+    assert_eq!(summary["tokens_booked"], summary["tokens_billed"]);
+    assert_eq!(summary["usd_booked"], summary["usd_billed"]);
+    assert_eq!(summary["tokens_unknown_bound"], 0);
+    assert_eq!(summary["attempts_by_class"]["lost"], Value::Null);
+}

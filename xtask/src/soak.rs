@@ -1,0 +1,102 @@
+//! The long kill test: the demo's supervisor, with far more kills than anybody waits for in CI.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// What to kill, and how often.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How often the process is killed while it works.
+    #[arg(long, default_value_t = 200)]
+    kills: u32,
+    /// How many runs there are; by default six for each kill.
+    #[arg(long)]
+    runs: Option<u32>,
+    /// What everything random follows from; drawn if it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Prints one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of it; the names are the demo's.
+#[derive(Debug, Serialize, Deserialize)]
+struct Outcome {
+    kills: u64,
+    runs: u64,
+    /// Runs that never ended.
+    lost: u64,
+    effects_done_twice: u64,
+    /// Whether effects and books agree as well.
+    agree: bool,
+    disagreements: Vec<String>,
+    completed: u64,
+    compensated: u64,
+    failed: u64,
+    attempts: u64,
+    effects: u64,
+    tokens_booked: u64,
+    tokens_unknown_bound: u64,
+    tokens_billed: u64,
+    seed: u64,
+    seconds: f64,
+}
+
+/// Builds the command line as this program was built, and lets its demo run.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
+    build(root)?;
+    let folder = tempfile::tempdir()?;
+    let runs = options.runs.unwrap_or(options.kills.saturating_mul(6).clamp(60, 20_000));
+    let mut demo = Command::new(root.join("target").join(profile()).join("midwatch"));
+    demo.args(["demo", "--json", "--model", "played", "--runs", &runs.to_string()]);
+    demo.args(["--kills", &options.kills.to_string()]).arg("--db").arg(folder.path().join("midwatch.db"));
+    if let Some(seed) = options.seed {
+        demo.args(["--seed", &seed.to_string()]);
+    }
+    let output = demo.output().context("start midwatch")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let outcome: Outcome =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("midwatch demo: {stderr}"))?;
+    say(&if options.json { serde_json::to_string(&outcome)? } else { told(&outcome) });
+    if !outcome.agree {
+        bail!("seed {}: {}", outcome.seed, outcome.disagreements.join("; "));
+    }
+    ensure!(
+        outcome.kills == u64::from(options.kills),
+        "only {} kills struck a process at work",
+        outcome.kills
+    );
+    Ok(())
+}
+
+fn build(root: &Path) -> anyhow::Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--package", "midwatch-cli"]).current_dir(root);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    ensure!(cargo.status().context("start cargo")?.success(), "midwatch could not be built");
+    Ok(())
+}
+
+fn profile() -> &'static str {
+    if cfg!(debug_assertions) { "debug" } else { "release" }
+}
+
+fn told(outcome: &Outcome) -> String {
+    let Outcome { kills, runs, lost, effects, effects_done_twice, seed, seconds, .. } = outcome;
+    format!(
+        "{runs} runs through {kills} kills in {seconds} s: {lost} lost, {effects} effects, {effects_done_twice} done twice (seed {seed})"
+    )
+}
+
+#[allow(clippy::print_stdout)]
+fn say(line: &str) {
+    println!("{line}");
+}
