@@ -5,6 +5,7 @@
 mod build;
 mod contract;
 mod crash;
+mod errors;
 mod fold;
 mod format;
 mod lease;
