@@ -10,6 +10,7 @@ mod lease;
 mod log;
 pub mod memory;
 mod query;
+pub mod receipts;
 mod repeat;
 pub mod sqlite;
 pub mod story;

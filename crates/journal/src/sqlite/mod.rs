@@ -21,7 +21,7 @@ use rusqlite::{Connection, params};
 
 use self::append::Entry;
 use self::read::Readers;
-use self::trouble::explain;
+pub(crate) use self::trouble::explain;
 use self::writer::{Pending, Task, Writer};
 use crate::{Append, Done, Error, Journal, Letter, Row, RunQuery, RunSummary};
 

@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 use crate::Error;
 
 /// Translates an error of SQLite.
-pub(super) fn explain(path: &Path, error: rusqlite::Error) -> Error {
+pub(crate) fn explain(path: &Path, error: rusqlite::Error) -> Error {
     let path = path.to_owned();
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full { path },
