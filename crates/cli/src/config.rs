@@ -23,7 +23,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
     /// The time that ages are counted to, for documentation and tests
-    #[arg(long, global = true, env = "MIDWATCH_NOW", hide = true)]
+    #[arg(id = "as_of", long, global = true, env = "MIDWATCH_NOW", hide = true)]
     pub(crate) now: Option<Moment>,
 }
 

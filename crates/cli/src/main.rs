@@ -2,9 +2,11 @@
 
 mod commands;
 mod config;
+mod control;
 mod error;
 mod find;
 mod output;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -27,7 +29,7 @@ struct Cli {
 const AFTER_HELP: &str = "\
 RUN is a run id, its short form (r_1a2b3c4d), the first 4 or more of its hex digits, or a workflow id.
 
-Exit codes: 0 done · 1 what was asked for failed · 2 usage · 3 no such run · 4 the journal is unavailable or damaged
+Exit codes: 0 done · 1 what was asked for failed · 2 usage · 3 no such run · 4 the journal is unavailable or damaged \
 · 5 refused: the run cannot do that in its state";
 
 fn main() -> ExitCode {

@@ -1,11 +1,25 @@
 //! The commands, one a file.
 
+mod budget;
+mod cancel;
 mod completions;
+mod demo;
+mod doctor;
+mod fork;
 mod ls;
+mod pause;
+mod resolve;
+mod resume;
+mod retry;
 mod show;
+mod signal;
+mod simulate;
+mod tail;
 mod version;
 
 use clap::Subcommand;
+use midwatch_journal::Status;
+use midwatch_workflow::Payload;
 
 use crate::config::Global;
 use crate::error::Exit;
@@ -14,8 +28,20 @@ use crate::output::Out;
 /// What can be asked.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::Demo),
     Ls(ls::Ls),
     Show(show::Show),
+    Tail(tail::Tail),
+    Signal(signal::Signal),
+    Cancel(cancel::Cancel),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
+    Retry(retry::Retry),
+    Resolve(resolve::Resolve),
+    Budget(budget::Budget),
+    Fork(fork::Fork),
+    Simulate(simulate::Simulate),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -24,10 +50,47 @@ impl Command {
     /// Carries it out.
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         match self {
+            Command::Demo(demo) => demo.run(global, out),
             Command::Ls(ls) => ls.run(global, out),
             Command::Show(show) => show.run(global, out),
+            Command::Tail(tail) => tail.run(global, out),
+            Command::Signal(signal) => signal.run(global, out),
+            Command::Cancel(cancel) => cancel.run(global, out),
+            Command::Pause(pause) => pause.run(global, out),
+            Command::Resume(resume) => resume.run(global, out),
+            Command::Retry(retry) => retry.run(global, out),
+            Command::Resolve(resolve) => resolve.run(global, out),
+            Command::Budget(budget) => budget.run(global, out),
+            Command::Fork(fork) => fork.run(global, out),
+            Command::Simulate(simulate) => simulate.run(out),
+            Command::Doctor(doctor) => doctor.run(global, out),
             Command::Completions(completions) => completions.run(out),
             Command::Version(version) => version.run(out),
         }
     }
+}
+
+/// The states of runs that have not ended.
+const OPEN: [Status; 5] =
+    [Status::Running, Status::Waiting, Status::Compensating, Status::Paused, Status::Parked];
+
+/// What the commands that steer runs say of their outcome.
+macro_rules! outcome_help {
+    () => {
+        "\
+The message goes into the journal's inbox, whether or not a process owns the journal now; a process that does takes \
+it in at once, and the command says whether it took effect.
+JSON, one line a run: {\"run\", \"workflow_id\", \"outcome\": \"done\"|\"already\"|\"queued\"|\"refused\", …}, with \
+\"event\" or \"new_run\", \"letter\", \"why\", \"instead\"."
+    };
+}
+use outcome_help;
+
+/// Reads JSON on the command line.
+fn payload(text: &str) -> Result<Payload, String> {
+    if text.len() > Payload::BYTES_MAX {
+        return Err(format!("{} bytes are over the limit of {} bytes", text.len(), Payload::BYTES_MAX));
+    }
+    Payload::from_json(text)
+        .map_err(|error| format!("this is no JSON ({error}); a text needs quotes: '\"yes\"'"))
 }

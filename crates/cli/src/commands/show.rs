@@ -23,7 +23,7 @@ Examples:
   midwatch show order-42 --json | jq '.timeline.entries[] | select(.kind == \"step\") | .name'
 
 In the bars █ is an attempt that went well or is under way, ▒ one that failed, · a wait.
-JSON: {\"summary\", \"timeline\"}; with --events one {\"number\", \"at\", \"event\"} a line. Everything in the timeline
+JSON: {\"summary\", \"timeline\"}; with --events one {\"number\", \"at\", \"event\"} a line. Everything in the timeline \
 carries the number of its event. Times are microseconds since 1970, costs are pico-dollars (10⁻¹² USD).")]
 pub(crate) struct Show {
     /// The run

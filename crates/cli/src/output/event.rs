@@ -1,32 +1,68 @@
 //! One event in human words.
 
+use std::collections::HashMap;
+
 use anstyle::Style;
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose, WaitReason};
 use midwatch_workflow::{
-    Charge, Class, DelayReason, Ended, Event, EventKind, Failure, GiveUp, ParkReason, Payload, Resolution,
-    RunResult, Spent, Timestamp,
+    Charge, Class, DelayReason, Ended, Event, EventKind, Failure, GiveUp, OpId, ParkReason, Payload,
+    Resolution, RunResult, Spent, Timestamp,
 };
 
 use super::look::{ACTIVE, BAD, FAINT, GOOD, PLAIN, WARN};
 use super::{amount, time};
 
+/// What the operations of a run are called, as far as its events told.
+#[derive(Default)]
+pub(crate) struct Names(HashMap<OpId, String>);
+
+impl Names {
+    /// Takes in an event.
+    pub(crate) fn learn(&mut self, event: &Event) {
+        let Some(op) = event.kind.op() else { return };
+        let name = match &event.kind {
+            EventKind::AttemptScheduled(attempt) => attempt_name(attempt),
+            EventKind::TimerStarted { purpose: TimerPurpose::Sleep, .. } => "the sleep".to_owned(),
+            EventKind::TimerStarted { purpose: TimerPurpose::SignalTimeout, .. } => {
+                "the time for the signal".to_owned()
+            }
+            EventKind::TimerStarted { purpose: TimerPurpose::Retry { step, .. }, .. } => {
+                format!("the wait of {step}")
+            }
+            EventKind::SignalAwaited { name, .. } => format!("the wait for signal {name}"),
+            EventKind::ChildStarted { workflow, workflow_id, .. } => {
+                format!("child {workflow} {workflow_id}")
+            }
+            EventKind::Parked { .. } => "the question".to_owned(),
+            _ => return,
+        };
+        self.0.insert(op, name);
+    }
+
+    fn of(&self, op: OpId) -> String {
+        self.0.get(&op).cloned().unwrap_or_else(|| op.to_string())
+    }
+}
+
 /// Says what happened, and how it should look.
-pub(crate) fn words(event: &Event) -> (String, Style) {
+pub(crate) fn words(event: &Event, names: &Names) -> (String, Style) {
     match &event.kind {
         EventKind::RunStarted(start) => {
             let worker =
                 if start.worker.is_empty() { String::new() } else { format!(" by {}", start.worker) };
             (format!("{} {} started{worker}", start.workflow, start.workflow_id), PLAIN)
         }
-        EventKind::AttemptScheduled(attempt) => (scheduled(attempt), PLAIN),
-        EventKind::AttemptStarted { op } => (format!("attempt of {op} started"), PLAIN),
-        EventKind::Heartbeat { op, progress, .. } => (format!("{op} beats: {}", short(progress)), FAINT),
+        EventKind::AttemptScheduled(attempt) => (scheduled(attempt, names), PLAIN),
+        EventKind::AttemptStarted { op } => (format!("{} started", names.of(*op)), PLAIN),
+        EventKind::Heartbeat { op, progress, .. } => {
+            (format!("{} beats: {}", names.of(*op), short(progress)), FAINT)
+        }
         EventKind::AttemptEnded { op, result, charges } => {
             let (what, style) = ended(result);
-            (format!("{op} {what}{}", spent(charges)), style)
+            (format!("{} {what}{}", names.of(*op), spent(charges)), style)
         }
         EventKind::TimerStarted { until, purpose, .. } => timer(*until, event.at, purpose),
-        EventKind::TimerFired { op } => (format!("{op} wait is over"), PLAIN),
+        EventKind::TimerFired { op } => (format!("{} is over", names.of(*op)), PLAIN),
         EventKind::SignalAwaited { name, .. } => (format!("waits for signal {name}"), PLAIN),
         EventKind::SignalReceived { name, payload, .. } => {
             (format!("signal {name} came: {}", short(payload)), ACTIVE)
@@ -36,9 +72,9 @@ pub(crate) fn words(event: &Event) -> (String, Style) {
         }
         EventKind::ChildEnded { op, result } => {
             let (what, style) = ended(result);
-            (format!("child of {op} {what}"), style)
+            (format!("{} {what}", names.of(*op)), style)
         }
-        EventKind::Abandoned { op } => (format!("{op} is no longer wanted"), FAINT),
+        EventKind::Abandoned { op } => (format!("{} is no longer wanted", names.of(*op)), FAINT),
         EventKind::Noted { note, .. } => noted(note),
         EventKind::Parked { reason, message, .. } => {
             (format!("parked, {}: {message}", parked(*reason)), WARN)
@@ -59,12 +95,16 @@ pub(crate) fn words(event: &Event) -> (String, Style) {
     }
 }
 
-fn scheduled(attempt: &AttemptScheduled) -> String {
+fn attempt_name(attempt: &AttemptScheduled) -> String {
     let nth = if attempt.nth > 1 { format!("#{}", attempt.nth) } else { String::new() };
     let number = if attempt.attempt > 1 { format!(" attempt {}", attempt.attempt) } else { String::new() };
-    let undoes = attempt.undoes.map(|op| format!(", undoes {op}")).unwrap_or_default();
-    let waits = attempt.waits.map(|reason| format!(", {}", held(reason))).unwrap_or_default();
-    format!("{}{nth}{number} ({}{undoes}{waits})", attempt.step, attempt.op)
+    format!("{}{nth}{number}", attempt.step)
+}
+
+fn scheduled(attempt: &AttemptScheduled, names: &Names) -> String {
+    let undoes = attempt.undoes.map(|op| format!(", undoes {}", names.of(op))).unwrap_or_default();
+    let begins = attempt.waits.map_or("started", held);
+    format!("{} {begins}{undoes}", attempt_name(attempt))
 }
 
 /// What holds an attempt back.

@@ -130,7 +130,7 @@ impl Story {
     /// Waits before another attempt; the wait is not over yet.
     pub(crate) fn retries(&mut self, step: &str, attempt: u32, millis: u64, because: DelayReason) -> OpId {
         let (op, until) = (self.op(), self.at + Duration::from_millis(millis));
-        let purpose = TimerPurpose::Retry { step: step.to_owned().into(), nth: 1, attempt, of: 5, because };
+        let purpose = TimerPurpose::Retry { step: step.to_owned(), nth: 1, attempt, of: 5, because };
         self.push(EventKind::TimerStarted { op, until, purpose });
         op
     }
@@ -255,5 +255,31 @@ pub(crate) fn research() -> Story {
     let call = story.attempt("call_llm", 2);
     story.after(4_000).ok_for(call, r#""found it""#, tokens(9_000, 800, "0.31"));
     story.parks("call_llm", ParkReason::Budget, "run: $0.51 of $0.50 are spent");
+    story
+}
+
+/// The messages in the inbox, as JSON.
+pub(crate) fn letters(folder: &Path) -> Vec<serde_json::Value> {
+    let journal = SqliteJournal::open_reader(folder.join("midwatch.db")).unwrap();
+    let letters = journal.letters(&[], 100).unwrap();
+    letters.iter().map(|letter| serde_json::to_value(&letter.message).unwrap()).collect()
+}
+
+/// A run that waits for a signal.
+pub(crate) fn approval(n: u8, id: &str) -> Story {
+    let mut story = Story::begin(n, "approval", id);
+    let op = story.op();
+    story.push(EventKind::SignalAwaited { op, name: "approve".to_owned() });
+    story
+}
+
+/// A run that failed for good, with nothing to undo.
+pub(crate) fn failed(n: u8, id: &str) -> Story {
+    let mut story = Story::begin(n, "checkout", id);
+    let op = story.attempt("charge_card", 1);
+    let failure = Failure::new(Class::Server, "internal error").status(500);
+    story.after(200).fails(op, failure.clone());
+    story.gives_up("charge_card", 1, GiveUp::Attempts);
+    story.ends_failed(failure, 0);
     story
 }

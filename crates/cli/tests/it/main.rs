@@ -1,6 +1,22 @@
 //! The command as people and scripts use it: a real process on a real journal.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on ends there
+
+mod budget;
+mod cancel;
+mod completions;
+mod doctor;
+mod fork;
 mod journal;
 mod ls;
 mod midwatch;
+mod owner;
+mod pause;
+mod resolve;
+mod resume;
+mod retry;
 mod show;
+mod signal;
+mod simulate;
+mod tail;
+mod version;
