@@ -49,29 +49,13 @@ pub(crate) async fn run_step(
     mut uncertain: Option<Uncertain>,
 ) -> Result<(OpId, Payload), Failure> {
     let mut tries = Tries::begin(cx, spec, input);
-    loop {
-        tries.pass_budgets().await?;
-        let asked = tries.ask()?;
-        let first = *tries.first.get_or_insert(asked.id);
-        if let Some(Uncertain { spec, input }) = uncertain.take() {
-            let input = input(&tries.key)?;
-            cx.shared().lock().undos.push(Undo { step: first, spec: *spec, input });
-        }
-        let failure = match tries.end_of(asked).await? {
-            Ok(output) => return Ok((first, output)),
-            Err(failure) => failure,
-        };
-        match tries.react(failure).await {
-            Ok(Reaction::Again) => {}
-            Ok(Reaction::Done(output)) => return Ok((first, output)),
-            Err(failure) => {
-                if failure.class != Class::Cancelled && !tries.was_ambiguous {
-                    saga::forget(cx, first);
-                }
-                return Err(failure);
-            }
-        }
+    let ended = tries.run(&mut uncertain).await;
+    match (tries.first, &ended) {
+        (Some(first), Err(_)) if !tries.was_ambiguous => saga::forget(cx, first),
+        _ => {}
     }
+    let first = tries.first.unwrap_or_else(|| cx.shared().lock().last_op());
+    ended.map(|output| (first, output))
 }
 
 enum Reaction {
@@ -120,6 +104,28 @@ impl<'a> Tries<'a> {
         }
     }
 
+    async fn run(&mut self, uncertain: &mut Option<Uncertain>) -> Result<Payload, Failure> {
+        loop {
+            if let Some(output) = self.pass_budgets().await? {
+                return Ok(output);
+            }
+            let asked = self.ask()?;
+            let first = *self.first.get_or_insert(asked.id);
+            if let Some(Uncertain { spec, input }) = uncertain.take() {
+                let input = input(&self.key)?;
+                self.cx.shared().lock().undos.push(Undo { step: first, spec: *spec, input });
+            }
+            let failure = match self.end_of(asked).await? {
+                Ok(output) => return Ok(output),
+                Err(failure) => failure,
+            };
+            match self.react(failure).await? {
+                Reaction::Again => {}
+                Reaction::Done(output) => return Ok(output),
+            }
+        }
+    }
+
     fn ask(&mut self) -> Result<Asked, Failure> {
         self.asked += 1;
         let options = &self.spec.options;
@@ -136,7 +142,7 @@ impl<'a> Tries<'a> {
             key,
             timeout: options.timeouts.attempt.min(left),
             heartbeat: options.timeouts.heartbeat,
-            queue_timeout: options.timeouts.queue,
+            queue_timeout: options.timeouts.queue.min(left),
             queue: options.queue.clone(),
             priority: options.priority,
             target: options.target.clone(),
@@ -151,7 +157,9 @@ impl<'a> Tries<'a> {
 
     /// Waits for an attempt's end; the outer error is a cancellation.
     async fn end_of(&mut self, asked: Asked) -> Result<Result<Payload, Failure>, Failure> {
-        let (result, charges) = match asked.await? {
+        // One that is cut may have had its effect.
+        let answer = asked.await.inspect_err(|_| self.was_ambiguous = true)?;
+        let (result, charges) = match answer {
             Answer::Outcome(Outcome::Attempt(result, charges)) => (result, charges),
             _ => (Err(Failure::new(Class::Bug, "engine answered an attempt with something else")), vec![]),
         };
@@ -233,7 +241,8 @@ impl<'a> Tries<'a> {
     }
 
     /// The gate before every attempt: the step's budget, then the run's. Compensations pass: undoing costs what it costs.
-    async fn pass_budgets(&mut self) -> Result<(), Failure> {
+    /// Gives an output if a person says that the step was done by hand.
+    async fn pass_budgets(&mut self) -> Result<Option<Payload>, Failure> {
         while let Some(reached) = self.budget_reached().filter(|_| self.spec.undoes.is_none()) {
             let failure = Failure::new(Class::Budget, reached);
             if !self.parks_on_budget() {
@@ -241,10 +250,10 @@ impl<'a> Tries<'a> {
             }
             match self.ask_person(ParkReason::Budget, failure).await? {
                 Reaction::Again => self.granted = self.spent,
-                Reaction::Done(_) => return Ok(()),
+                Reaction::Done(output) => return Ok(Some(output)),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn budget_reached(&self) -> Option<String> {
