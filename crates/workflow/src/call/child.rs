@@ -42,6 +42,10 @@ impl<O: Data> ChildCall<O> {
         let workflow_id = self.workflow_id.or_else(|| by_place().ok()).unwrap_or_else(|| run.into());
         let child = Child { workflow: self.workflow, workflow_id, run, input };
         match self.cx.ask(OpKind::Child(Box::new(child)))?.await? {
+            // The child stopped because the parent was told to: what the parent was told is the cause.
+            Answer::Outcome(Outcome::Child(Err(failure))) if failure.class == Class::Cancelled => {
+                Err(self.cx.cancelled().unwrap_or(failure))
+            }
             Answer::Outcome(Outcome::Child(result)) => result?.read(),
             _ => Err(Failure::new(Class::Bug, "engine answered a child run with something else")),
         }
