@@ -80,6 +80,8 @@ pub(crate) struct State {
 struct Slot {
     shield: Shield,
     is_child: bool,
+    /// The name of the signal that it waits for.
+    signal: Option<String>,
     progress: SlotProgress,
 }
 
@@ -122,7 +124,11 @@ impl State {
             _ => SlotProgress::Pending(None),
         };
         let is_child = matches!(kind, OpKind::Child(_));
-        self.slots.insert(id, Slot { shield, is_child, progress });
+        let signal = match &kind {
+            OpKind::Signal { name } => Some(name.clone()),
+            _ => None,
+        };
+        self.slots.insert(id, Slot { shield, is_child, signal, progress });
         self.asked.push(Op { id, kind });
         Ok(id)
     }
@@ -169,12 +175,16 @@ impl State {
     /// The future of an operation is gone before it took the answer.
     pub(crate) fn abandon(&mut self, id: OpId) {
         let Some(slot) = self.slots.remove(&id) else { return };
-        match slot.progress {
-            SlotProgress::Pending(_) => {
+        match (slot.progress, slot.signal) {
+            (SlotProgress::Pending(_), _) => {
                 self.awaiting.values_mut().for_each(|waiting| waiting.retain(|other| *other != id));
                 self.asked.push(Op { id, kind: OpKind::Abandon });
             }
-            SlotProgress::Ready(_) => {}
+            // Nobody took it, so the next who waits for it shall have it.
+            (SlotProgress::Ready(Answer::Signal(payload)), Some(name)) => {
+                self.mailbox.entry(name).or_default().push_front(payload);
+            }
+            (SlotProgress::Ready(_), _) => {}
         }
     }
 
