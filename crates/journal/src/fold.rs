@@ -8,6 +8,7 @@ use midwatch_workflow::{
     Spent, Timestamp,
 };
 
+use midwatch_workflow::after_rewind;
 pub use midwatch_workflow::{effective, recorded};
 
 use crate::{RunSummary, Status};
@@ -33,6 +34,8 @@ pub struct Fold {
     pub progress: BTreeMap<(String, u32), Payload>,
     /// Ids of signals that were received, by which repeats are recognised.
     pub signal_ids: Vec<String>,
+    /// How many signals of a name have come that nobody has waited for yet.
+    pub mailbox: BTreeMap<String, u32>,
 }
 
 /// An operation that has not ended.
@@ -119,6 +122,7 @@ impl Fold {
             halted: None,
             progress: BTreeMap::new(),
             signal_ids: Vec::new(),
+            mailbox: BTreeMap::new(),
         }
     }
 
@@ -154,7 +158,7 @@ impl Fold {
                 self.open.insert(*op, Open::Timer { until: *until, purpose: purpose.clone() });
             }
             EventKind::SignalAwaited { op, name } => {
-                self.open.insert(*op, Open::Signal { name: name.clone() });
+                self.await_signal(*op, name);
             }
             EventKind::ChildStarted { op, workflow, run, .. } => {
                 self.open.insert(*op, Open::Child { run: *run, workflow: workflow.clone() });
@@ -183,7 +187,10 @@ impl Fold {
             EventKind::Resumed { .. } => self.is_paused = false,
             EventKind::Recovered { worker } => self.summary.worker.clone_from(worker),
             EventKind::RunEnded { result } => self.end_run(result, event.at),
-            EventKind::SignalReceived { id, .. } => self.signal_ids.extend(id.clone()),
+            EventKind::SignalReceived { name, id, .. } => {
+                self.signal_ids.extend(id.clone());
+                self.receive_signal(name);
+            }
             EventKind::RunStarted(_) | EventKind::BudgetRaised { .. } | EventKind::Rewound { .. } => {}
         }
     }
@@ -223,6 +230,23 @@ impl Fold {
     /// Whether the run may leave memory: nothing of it is under way here.
     pub fn is_idle(&self) -> bool {
         !self.open.values().any(|open| matches!(open, Open::Attempt { .. }))
+    }
+
+    fn await_signal(&mut self, op: OpId, name: &str) {
+        match self.mailbox.get_mut(name) {
+            Some(1) => drop(self.mailbox.remove(name)),
+            Some(count) => *count -= 1,
+            None => drop(self.open.insert(op, Open::Signal { name: name.to_owned() })),
+        }
+    }
+
+    /// The oldest wait for it takes it.
+    fn receive_signal(&mut self, name: &str) {
+        let waits = |open: &Open| matches!(open, Open::Signal { name: awaited } if awaited == name);
+        match self.open.iter().find(|(_, open)| waits(open)).map(|(op, _)| *op) {
+            Some(op) => drop(self.open.remove(&op)),
+            None => *self.mailbox.entry(name.to_owned()).or_default() += 1,
+        }
     }
 
     fn schedule(&mut self, attempt: &AttemptScheduled, at: Timestamp) {
@@ -304,9 +328,8 @@ impl Fold {
 
     /// Goes back to the state after event `to`; counts and costs stay.
     fn rewind(&mut self, before: &[Event], to: u64) {
-        // Of the events up to `to`, those count that no earlier rewind has voided.
-        let kept = effective(before).into_iter().filter(|(number, _)| *number <= to);
-        let mut kept = kept.map(|(_, event)| event);
+        let kept = after_rewind(before, to);
+        let mut kept = kept.into_iter().map(|(_, event)| event);
         let Some(Event { at, kind: EventKind::RunStarted(start) }) = kept.next() else { return };
         let mut then = Self::begin(start, *at);
         kept.for_each(|event| then.apply(event));

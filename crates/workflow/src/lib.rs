@@ -36,7 +36,7 @@ pub use engine::{Engine, EngineError, ForkKeys, Message, NewRun, OnDuplicate, St
 pub use event::{Ended, Event, EventKind, ParkReason, Resolution, RunResult, RunStarted};
 pub use execution::{Advanced, Execution, Progress, panic_message};
 pub use failure::{Class, Failure};
-pub use history::{effective, recorded};
+pub use history::{after_rewind, effective, recorded};
 pub use id::{InvalidId, OpId, RunId, WorkflowId, span_id};
 pub use key::{KEY_BYTES_MAX, attempt_key, key_base, step_key};
 pub use money::{InvalidMoney, Money};
