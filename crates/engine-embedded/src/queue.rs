@@ -38,6 +38,7 @@ struct State {
     waiting: BinaryHeap<Waiter>,
     arrivals: u64,
     is_timer_set: bool,
+    is_admitting: bool,
 }
 
 /// Called with the permit when it is an attempt's turn.
@@ -89,6 +90,7 @@ impl Queue {
             waiting: BinaryHeap::new(),
             arrivals: 0,
             is_timer_set: false,
+            is_admitting: false,
         };
         Arc::new(Self { options, state: Mutex::new(state) })
     }
@@ -118,20 +120,27 @@ impl Queue {
     }
 
     fn admit_next(self: &Arc<Self>) {
-        loop {
-            let mut state = self.lock();
-            if state.waiting.is_empty() {
-                return;
-            }
+        let mut state = self.lock();
+        // A permit that nobody takes is given back at once, within the call that hands it out. That call goes on with it:
+        // calling anew for each would fill the stack when thousands wait and are gone.
+        if std::mem::replace(&mut state.is_admitting, true) {
+            return;
+        }
+        while !state.waiting.is_empty() {
             match self.take_place(&mut state) {
                 Ok(()) => {}
-                Err(Full::Running) => return,
-                Err(Full::Rate(at)) => return self.admit_at(state, at),
+                Err(Full::Running) => break,
+                Err(Full::Rate(at)) => {
+                    self.admit_at(&mut state, at);
+                    break;
+                }
             }
-            let Some(waiter) = state.waiting.pop() else { return };
+            let Some(waiter) = state.waiting.pop() else { break };
             drop(state);
             (waiter.admit)(Permit(Arc::downgrade(self)));
+            state = self.lock();
         }
+        state.is_admitting = false;
     }
 
     fn take_place(&self, state: &mut State) -> Result<(), Full> {
@@ -149,7 +158,7 @@ impl Queue {
         Ok(())
     }
 
-    fn admit_at(self: &Arc<Self>, mut state: MutexGuard<'_, State>, at: Instant) {
+    fn admit_at(self: &Arc<Self>, state: &mut State, at: Instant) {
         if std::mem::replace(&mut state.is_timer_set, true) {
             return;
         }
@@ -186,6 +195,17 @@ mod tests {
         for expected in ["urgent", "a", "b"] {
             assert_eq!(admitted.recv().await.unwrap().0, expected);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_that_is_gone_is_passed_over_without_filling_the_stack() {
+        let queue = Queue::new(QueueOptions::concurrency(1));
+        let first = queue.try_enter().expect("a free place");
+        for _ in 0..100_000 {
+            queue.wait(0, Box::new(drop));
+        }
+        drop(first);
+        assert!(queue.try_enter().is_some());
     }
 
     #[tokio::test(start_paused = true)]
