@@ -86,6 +86,8 @@ struct ReportState {
     sign: Instant,
     posted: Option<Instant>,
     progress: Option<Payload>,
+    /// Whether `progress` is newer than what the run was told.
+    is_unsaid: bool,
     /// `None` where a bound was released.
     charges: Vec<Option<Charge>>,
     /// Answered when what is reported now is durable.
@@ -110,6 +112,7 @@ impl Reports {
             sign: Instant::now(),
             posted: None,
             progress: None,
+            is_unsaid: false,
             charges: Vec::new(),
             replies: Vec::new(),
             is_closed: false,
@@ -132,6 +135,7 @@ impl Reports {
         if state.is_closed {
             return None;
         }
+        state.is_unsaid = false;
         Some(Report {
             progress: state.progress.clone().unwrap_or_else(Payload::null),
             charges: state.charges.iter().flatten().cloned().collect(),
@@ -144,6 +148,12 @@ impl Reports {
         let mut state = self.lock();
         state.is_closed = true;
         std::mem::take(&mut state.charges).into_iter().flatten().collect()
+    }
+
+    /// The last word of progress, if the run was not told of it.
+    pub(crate) fn unsaid(&self) -> Option<Payload> {
+        let mut state = self.lock();
+        if std::mem::take(&mut state.is_unsaid) { state.progress.take() } else { None }
     }
 
     fn post(&self) {
@@ -160,6 +170,7 @@ impl Reporter for Reports {
         let now = Instant::now();
         state.sign = now;
         state.progress = Some(progress);
+        state.is_unsaid = true;
         let is_due = state.posted.is_none_or(|posted| posted + BEAT_SPACING <= now);
         if is_due && !state.is_closed {
             state.posted = Some(now);

@@ -120,8 +120,7 @@ impl Driver {
         let Some(to) = crate::fork::before_last_failure(&events) else {
             return Err("failed without a failed step: fork it instead".to_owned());
         };
-        self.reload = true;
-        self.record(EventKind::Rewound { to, by });
+        self.record_rewound(events, to, by);
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::control::by_parent;
 use crate::queue::Queues;
-use crate::run::{Driver, Input, Reply, channel};
+use crate::run::{Driver, Found, Input, Reply, channel};
 use crate::timer::Timers;
 use crate::{Options, Registry, fork, recovery};
 
@@ -231,11 +231,16 @@ impl Core {
         let run = start.run;
         let (inputs, receiver) = channel();
         let at = self.options.clock.now();
+        let told = inputs.clone();
         let execution = Execution::new(workflow, start.clone(), at, Recorded::default());
         let driver =
             Driver::begin(Arc::clone(self), start, at, execution, (inputs.clone(), receiver), started);
         self.active().insert(run, Active::new(inputs));
         self.attach_task(run, tokio::spawn(driver.drive()).abort_handle());
+        if self.is_stopping() {
+            // Whoever told all runs to stop may have looked before this one was there.
+            let _ = told.send(Input::Stop);
+        }
         answer
     }
 
@@ -259,6 +264,10 @@ impl Core {
         let mut active = self.active();
         if let Some(active) = active.get(&run) {
             let _ = active.inputs.send(input);
+            return;
+        }
+        if self.is_stopping() {
+            // What is left out here is found again by the next process, or was a message that is answered so.
             return;
         }
         let (inputs, receiver) = channel();
@@ -333,16 +342,16 @@ impl Core {
         events.unwrap_or(Err(Error::Closed))
     }
 
-    /// Lets a run leave memory, unless something has reached it meanwhile.
+    /// Lets a run leave memory, unless something has reached it meanwhile: that is given back.
     pub(crate) fn evict(
         &self,
         run: RunId,
         due: Option<Timestamp>,
         inputs: &mut UnboundedReceiver<Input>,
-    ) -> Result<(), Input> {
+    ) -> Option<Input> {
         let mut active = self.active();
         if let Ok(input) = inputs.try_recv() {
-            return Err(input);
+            return Some(input);
         }
         active.remove(&run);
         drop(active);
@@ -350,7 +359,7 @@ impl Core {
             self.timers.add(due, run);
         }
         self.left.notify_waiters();
-        Ok(())
+        None
     }
 
     /// A run's driver is gone.
@@ -375,20 +384,25 @@ impl Core {
         drop(self.launch(workflow, start));
     }
 
-    /// Sees to it that a child that an earlier process was to start is started, and that its parent hears of its end.
-    pub(crate) fn ensure_child(self: &Arc<Self>, parent: RunId, op: OpId, child: Child, is_cancelled: bool) {
+    /// Tells a parent what the journal knows of a child that an earlier process may have started or not.
+    pub(crate) fn look_up(self: &Arc<Self>, child: RunId, op: OpId, parent: UnboundedSender<Input>) {
+        /// A run that is in memory and not in the journal is about to be written, or about to be found unknown.
+        const AGAIN: std::time::Duration = std::time::Duration::from_millis(10);
         let core = Arc::clone(self);
         tokio::spawn(async move {
-            let run = child.run;
-            match core.recorded_result(run).await {
-                Ok(Some(result)) => return core.input(parent, Input::ChildEnded { op, result }),
-                Ok(None) => {}
-                Err(EngineError::UnknownRun(_)) => core.start_child(parent, op, child),
-                Err(error) => tracing::error!(%run, %error, "child could not be looked up"),
-            }
-            if is_cancelled {
-                core.cancel_child(run, parent);
-            }
+            let found = loop {
+                let is_active = core.active().contains_key(&child);
+                match core.recorded_result(child).await {
+                    Ok(Some(result)) => break Found::Ended(result),
+                    Ok(None) => break Found::Open,
+                    Err(EngineError::UnknownRun(_)) if is_active => tokio::time::sleep(AGAIN).await,
+                    Err(EngineError::UnknownRun(_)) => break Found::Nothing,
+                    Err(error) => {
+                        return tracing::error!(run = %child, %error, "child could not be looked up");
+                    }
+                }
+            };
+            let _ = parent.send(Input::ChildFound { op, found });
         });
     }
 

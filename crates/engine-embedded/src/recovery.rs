@@ -101,7 +101,8 @@ pub(crate) async fn read_inbox(core: Arc<Core>) {
             let (reply, answer) = oneshot::channel();
             core.deliver(letter.run, identified(letter.message, letter.id), reply);
             match answer.await {
-                Ok(Err(EngineError::Stopped)) | Err(_) => continue,
+                // Not refused, only not heard: it stays and comes again.
+                Ok(Err(EngineError::Stopped | EngineError::Unavailable(_))) | Err(_) => continue,
                 Ok(Err(refused)) => tracing::warn!(run = %letter.run, %refused, "message from the inbox"),
                 Ok(Ok(())) => {}
             }

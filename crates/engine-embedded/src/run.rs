@@ -8,9 +8,9 @@ use futures_util::FutureExt as _;
 use midwatch_journal::{Append, Appended, Error, Fold, Open, RunSummary};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Advanced, Attempt, AttemptInfo, Charge, Class, Ended, EngineError, Event, EventKind, Execution, Failure,
-    Message, Name, Op, OpId, OpKind, ParkReason, Payload, Progress, RunId, RunInfo, RunResult, RunStarted,
-    Started, StepContext, Timestamp,
+    Advanced, Attempt, AttemptInfo, Charge, Child, Class, Ended, EngineError, Event, EventKind, Execution,
+    Failure, Message, Name, Op, OpId, OpKind, ParkReason, Payload, Progress, RunId, RunInfo, RunResult,
+    RunStarted, Started, StepContext, Timestamp,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -34,12 +34,24 @@ pub(crate) enum Input {
     Admitted(OpId, Permit),
     /// A child run ended.
     ChildEnded { op: OpId, result: RunResult },
+    /// What the journal knows of a child that an earlier process, or an earlier life of the run, asked for.
+    ChildFound { op: OpId, found: Found },
     /// Somebody sent a message.
     Message(Message, Reply),
     /// The engine is stopping: start nothing, leave when nothing is under way.
     Stop,
     /// The drain limit is over: leave now.
     Quit,
+}
+
+/// Whether a run has begun, and ended.
+pub(crate) enum Found {
+    /// There is no trace of it.
+    Nothing,
+    /// It goes on.
+    Open,
+    /// It ended.
+    Ended(RunResult),
 }
 
 /// Answered when a message is durably recorded.
@@ -71,6 +83,8 @@ pub(crate) struct Driver {
     /// Asked for but held back by a queue, a pause, missing code or the engine's stop.
     held: BTreeMap<OpId, Attempt>,
     permits: BTreeMap<OpId, Permit>,
+    /// Children that the journal asks for and that may have been started or not.
+    looked_up: BTreeMap<OpId, Child>,
     dues: BTreeSet<(Timestamp, Due)>,
     summary: SummaryState,
     /// How it ended, until everybody is told.
@@ -84,6 +98,13 @@ struct Running {
     task: AbortHandle,
     reports: Arc<Reports>,
     _permit: Option<Permit>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A run that is gone from here, however it went, has no attempt under way here.
+        self.task.abort();
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,8 +127,8 @@ struct SummaryKey {
     is_paused: bool,
     is_compensating: bool,
     halted: Option<ParkReason>,
-    /// What an idle run waits for.
-    idle: Option<(Option<Timestamp>, usize)>,
+    /// Recovery goes by what the summary of an idle run says, so that is always exact.
+    is_idle: bool,
 }
 
 /// What the driver waited for.
@@ -182,6 +203,7 @@ impl Driver {
             running: BTreeMap::new(),
             held: BTreeMap::new(),
             permits: BTreeMap::new(),
+            looked_up: BTreeMap::new(),
             dues: BTreeSet::new(),
             summary: SummaryState { key: None, at: Instant::now(), is_behind: false },
             ended: None,
@@ -228,6 +250,8 @@ impl Driver {
     fn take_up(&mut self, open: Vec<Op>) {
         for op in open {
             match self.fold.open.get(&op.id) {
+                // After a reload the attempt may still be under way here.
+                Some(Open::Attempt { .. }) if self.running.contains_key(&op.id) => {}
                 Some(Open::Attempt { started: Some(_), charges, .. }) => {
                     let message = "the process died during the attempt";
                     let failure = Failure::new(Class::Lost, message).ambiguous();
@@ -241,8 +265,8 @@ impl Driver {
                 }
                 Some(Open::Child { .. }) => {
                     if let OpKind::Child(child) = op.kind {
-                        let is_cancelled = self.fold.is_cancelled;
-                        self.engine.ensure_child(self.run, op.id, *child, is_cancelled);
+                        self.engine.look_up(child.run, op.id, self.sender.clone());
+                        self.looked_up.insert(op.id, *child);
                     }
                 }
                 _ => self.ops.push((op, None)),
@@ -255,9 +279,13 @@ impl Driver {
     pub(crate) async fn drive(mut self) {
         self.advance();
         loop {
-            if !self.events.is_empty() || !self.ops.is_empty() {
+            let is_told_to_quit = matches!(self.backlog.front(), Some(Input::Quit));
+            if !is_told_to_quit && (!self.events.is_empty() || !self.ops.is_empty()) {
                 match self.commit().await {
-                    Ok(()) => self.advance(),
+                    Ok(()) => {
+                        self.advance();
+                        self.take_what_came();
+                    }
                     Err(Stop::Duplicate) => return self.engine.forget(self.run),
                     Err(Stop::Failed(error)) => return self.give_up(&error),
                     Err(Stop::Quit) => return self.quit(),
@@ -275,6 +303,26 @@ impl Driver {
                 Next::FlushSummary => self.flush_summary(),
                 Next::Evicted => return,
             }
+            self.advance();
+        }
+    }
+
+    /// Takes what came during a commit, and what is due: a run whose attempts never wait hears of a cancellation too.
+    fn take_what_came(&mut self) {
+        while let Ok(input) = self.inputs.try_recv() {
+            self.backlog.push_back(input);
+        }
+        // A message may reload the run, or come after its end: those are taken when all is written.
+        while self.execution.is_some()
+            && !self.reload
+            && let Some(input) = self.backlog.pop_front_if(|input| !matches!(input, Input::Quit))
+        {
+            self.take(input);
+            self.advance();
+        }
+        let now = self.engine.options.clock.now();
+        if self.execution.is_some() && self.dues.first().is_some_and(|(at, _)| *at <= now) {
+            self.take_due();
             self.advance();
         }
     }
@@ -306,7 +354,10 @@ impl Driver {
     /// Nothing under way, and nothing due soon.
     fn may_leave(&self, due: Option<Instant>, now: Instant) -> bool {
         let is_far = due.is_none_or(|due| due > now + 2 * self.engine.options.linger);
-        self.running.is_empty() && (self.held.is_empty() || self.is_stopping) && (is_far || self.is_stopping)
+        self.running.is_empty()
+            && (self.held.is_empty() || self.is_stopping)
+            && (self.looked_up.is_empty() || self.is_stopping)
+            && (is_far || self.is_stopping)
     }
 
     fn linger(&self) -> Duration {
@@ -318,18 +369,18 @@ impl Driver {
     }
 
     fn leave(&mut self) -> Next {
-        let due = self.dues.first().map(|(at, _)| *at);
-        match self.engine.evict(self.run, due, &mut self.inputs) {
-            Ok(()) => Next::Evicted,
-            Err(input) => Next::Input(input),
+        if self.summary.is_behind {
+            self.flush_summary();
         }
+        let due = self.dues.first().map(|(at, _)| *at);
+        self.engine.evict(self.run, due, &mut self.inputs).map_or(Next::Evicted, Next::Input)
     }
 
     fn take(&mut self, input: Input) {
         match input {
             Input::Ended { op, result, charges } => {
-                if self.running.remove(&op).is_some() {
-                    self.record(EventKind::AttemptEnded { op, result: result.into(), charges });
+                if let Some(running) = self.running.remove(&op) {
+                    self.end_attempt(op, result, charges, &running.reports);
                 }
             }
             Input::Reported(op) => {
@@ -345,9 +396,29 @@ impl Driver {
                     self.record(EventKind::ChildEnded { op, result: child_result(result) });
                 }
             }
+            Input::ChildFound { op, found } => self.take_child(op, found),
             Input::Message(message, reply) => self.take_message(message, reply),
             Input::Stop => self.is_stopping = true,
             Input::Committed(_) | Input::Quit => {}
+        }
+    }
+
+    /// Takes a child up where an earlier process left it. A cancellation that came meanwhile was kept until now.
+    fn take_child(&mut self, op: OpId, found: Found) {
+        let Some(child) = self.looked_up.remove(&op) else { return };
+        if !matches!(self.fold.open.get(&op), Some(Open::Child { .. })) {
+            return;
+        }
+        let run = child.run;
+        match found {
+            Found::Ended(result) => {
+                return self.record(EventKind::ChildEnded { op, result: child_result(result) });
+            }
+            Found::Nothing => self.engine.start_child(self.run, op, child),
+            Found::Open => {}
+        }
+        if self.fold.is_cancelled {
+            self.engine.cancel_child(run, self.run);
         }
     }
 
@@ -364,6 +435,8 @@ impl Driver {
                     let by = "deadline".to_owned();
                     self.record(EventKind::CancelRequested { class: Class::Timeout, reason, by });
                 }
+                // The pause holds it back now, not the queue; after it, it queues anew.
+                Due::Queue(_) if self.fold.is_paused => {}
                 Due::Queue(op) => {
                     if let Some(attempt) = self.held.remove(&op) {
                         let message = format!("no place in queue within {:?}", attempt.queue_timeout);
@@ -389,6 +462,18 @@ impl Driver {
             take_in(execution, &event.kind, event.at);
         }
         self.events.push(event);
+    }
+
+    /// Takes a run that has ended back, given all its events. The summary that is written with it says at once that the
+    /// run is open again: a crash here would lose it otherwise.
+    pub(crate) fn record_rewound(&mut self, mut events: Vec<Event>, to: u64, by: String) {
+        let event = Event { at: self.engine.options.clock.now(), kind: EventKind::Rewound { to, by } };
+        events.push(event.clone());
+        if let Some(fold) = Fold::of(&events) {
+            self.fold = fold;
+            self.events.push(event);
+            self.reload = true;
+        }
     }
 
     /// Whether something recorded waits for the next commit.
@@ -499,7 +584,12 @@ impl Driver {
                 append => append.map(|append| (append, rest)),
             }
             .map_err(Stop::Failed)?;
-            let summary = if count == rest || first == 1 { self.summary_if_due() } else { None };
+            let summary = match count == rest {
+                true => self.summary_if_due(),
+                // A start needs a summary, of no more than what is written with it.
+                false if first == 1 => Fold::of(&events[..count]).map(|fold| Box::new(fold.summary)),
+                false => None,
+            };
             self.write(Append { summary, ..append }).await?;
             first += count as u64;
             rest -= count;
@@ -531,7 +621,10 @@ impl Driver {
 
     fn summary_if_due(&mut self) -> Option<Box<RunSummary>> {
         let key = self.summary_key();
-        let is_due = self.summary.key.as_ref() != Some(&key) || self.summary.at.elapsed() >= SUMMARY_LAG;
+        let is_due = key.is_idle
+            || key.is_ended
+            || self.summary.key.as_ref() != Some(&key)
+            || self.summary.at.elapsed() >= SUMMARY_LAG;
         self.summary.is_behind = !is_due;
         if !is_due {
             return None;
@@ -543,13 +636,12 @@ impl Driver {
     }
 
     fn summary_key(&self) -> SummaryKey {
-        let wake_at = || self.dues.first().map(|(at, _)| *at);
         SummaryKey {
             is_ended: self.fold.summary.ended_at.is_some(),
             is_paused: self.fold.is_paused,
             is_compensating: self.fold.is_compensating,
             halted: self.fold.halted,
-            idle: self.fold.is_idle().then(|| (wake_at(), self.fold.open.len())),
+            is_idle: self.fold.is_idle(),
         }
     }
 
@@ -580,9 +672,11 @@ impl Driver {
                 Some(_) => drop(self.held.insert(id, *attempt)),
             },
             OpKind::Timer { until, .. } => drop(self.dues.insert((until, Due::Timer(id)))),
-            OpKind::Child(child) => drop(self.engine.start_child(self.run, id, *child)),
+            OpKind::Child(child) => self.engine.start_child(self.run, id, *child),
             OpKind::CancelChild => {
-                if let Some(Open::Child { run, .. }) = self.fold.open.get(&id) {
+                if let Some(Open::Child { run, .. }) = self.fold.open.get(&id)
+                    && !self.looked_up.contains_key(&id)
+                {
                     self.engine.cancel_child(*run, self.run);
                 }
             }
@@ -600,7 +694,7 @@ impl Driver {
         // A lone attempt that ends without waiting needs no task of its own.
         if is_alone && let Some((result, charges)) = body.as_mut().now_or_never() {
             drop(permit);
-            return self.record(EventKind::AttemptEnded { op, result: result.into(), charges });
+            return self.end_attempt(op, result, charges, &reports);
         }
         let sender = self.sender.clone();
         let task = tokio::spawn(async move {
@@ -608,6 +702,20 @@ impl Driver {
             let _ = sender.send(Input::Ended { op, result, charges });
         });
         self.running.insert(op, Running { task: task.abort_handle(), reports, _permit: permit });
+    }
+
+    /// Records an attempt's end. One that failed leaves its last word of progress to the next one.
+    fn end_attempt(
+        &mut self,
+        op: OpId,
+        result: Result<Payload, Failure>,
+        charges: Vec<Charge>,
+        reports: &Reports,
+    ) {
+        if let Some(progress) = reports.unsaid().filter(|_| result.is_err()) {
+            self.record(EventKind::Heartbeat { op, progress, charges: charges.clone() });
+        }
+        self.record(EventKind::AttemptEnded { op, result: result.into(), charges });
     }
 
     fn step_context(&self, attempt: &Attempt, reports: &Arc<Reports>) -> StepContext {
@@ -679,8 +787,10 @@ impl Driver {
     fn abandon(&mut self, op: OpId) {
         self.dues.retain(|(_, due)| !matches!(due, Due::Timer(id) | Due::Queue(id) if *id == op));
         self.held.remove(&op);
+        self.permits.remove(&op);
+        // What was asked for and dropped within one poll, or one append, is never begun.
+        self.ops.retain(|(asked, _)| asked.id != op || asked.kind == OpKind::CancelChild);
         if let Some(running) = self.running.remove(&op) {
-            running.task.abort();
             let charges = running.reports.close();
             let failure = Failure::new(Class::Cancelled, "no longer wanted").ambiguous();
             self.record(EventKind::AttemptEnded { op, result: Ended::Failed(failure), charges });
@@ -708,6 +818,8 @@ impl Driver {
         self.ops.clear();
         self.dues.clear();
         self.held.clear();
+        self.permits.clear();
+        self.looked_up.clear();
         self.rebuild(&events);
         self.engine.run_reopened(self.run);
         Ok(())
@@ -727,8 +839,8 @@ impl Driver {
     }
 
     /// Leaves at once; attempts under way are dropped, and the next process finds them lost.
-    fn quit(self) {
-        self.running.values().for_each(|running| running.task.abort());
+    fn quit(mut self) {
+        self.running.clear();
         self.engine.forget(self.run);
     }
 }
