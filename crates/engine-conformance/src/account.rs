@@ -28,7 +28,8 @@ impl Account {
         while let Some(run) = runs.get(next).copied() {
             next += 1;
             let events = stage.events_of(run)?;
-            check_laws(&events).map_err(|why| Trouble::new(format!("{why}\n{}", story(&events).join("\n"))))?;
+            check_laws(&events)
+                .map_err(|why| Trouble::new(format!("{why}\n{}", story(&events).join("\n"))))?;
             check_summary(stage, run, &events)?;
             runs.extend(children(&events).filter(|child| !runs.contains(child)).collect::<Vec<_>>());
             accounts.push(events);

@@ -146,10 +146,7 @@ impl Engine for Closed {
         Box::pin(async { Err(midwatch_workflow::EngineError::Stopped) })
     }
 
-    fn host<'a>(
-        &'a self,
-        _: BoxFuture<'a, ()>,
-    ) -> BoxFuture<'a, Result<(), midwatch_workflow::EngineError>> {
+    fn host<'a>(&'a self, _: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<(), midwatch_workflow::EngineError>> {
         Box::pin(async { Err(midwatch_workflow::EngineError::Stopped) })
     }
 }
@@ -195,7 +192,8 @@ pub fn crash_everywhere(
                 compare(exercise, calm, &account)
             });
             checked.map_err(|trouble| {
-                let plan: Vec<String> = plan.iter().map(|(n, when)| format!("append {n} ({when:?})")).collect();
+                let plan: Vec<String> =
+                    plan.iter().map(|(n, when)| format!("append {n} ({when:?})")).collect();
                 Trouble::new(format!("killed at {}, linger {linger:?}: {trouble}", plan.join(", then at ")))
             })?;
         }
@@ -243,7 +241,8 @@ fn compare(exercise: &Exercise, calm: &Account, crashed: &Account) -> Result<(),
 /// A journal that was written must be read back to where its run stood: nothing fresh, and the end where it ended.
 fn check_replay(account: &Account) -> Result<(), Trouble> {
     for events in &account.runs {
-        let (Some(fold), Some(EventKind::RunStarted(start))) = (Fold::of(events), events.first().map(|e| &e.kind))
+        let (Some(fold), Some(EventKind::RunStarted(start))) =
+            (Fold::of(events), events.first().map(|e| &e.kind))
         else {
             continue;
         };

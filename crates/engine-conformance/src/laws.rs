@@ -6,10 +6,14 @@ use midwatch_workflow::{Event, EventKind, OpId, effective};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    Attempt { is_held: bool },
+    Attempt {
+        is_held: bool,
+    },
     /// Anything else that is answered by one event.
     Open,
-    Abandoned { is_attempt: bool },
+    Abandoned {
+        is_attempt: bool,
+    },
     Settled,
 }
 
@@ -77,12 +81,12 @@ impl Ops {
                 Some(State::Attempt { .. } | State::Abandoned { is_attempt: true }) => Ok(()),
                 _ => Err("an attempt ends once".to_owned()),
             },
-            EventKind::TimerFired { op } | EventKind::ChildEnded { op, .. } | EventKind::Resolved { op, .. } => {
-                match self.states.insert(*op, State::Settled) {
-                    Some(State::Open) => Ok(()),
-                    _ => Err("only what was asked for and is wanted is answered, and once".to_owned()),
-                }
-            }
+            EventKind::TimerFired { op }
+            | EventKind::ChildEnded { op, .. }
+            | EventKind::Resolved { op, .. } => match self.states.insert(*op, State::Settled) {
+                Some(State::Open) => Ok(()),
+                _ => Err("only what was asked for and is wanted is answered, and once".to_owned()),
+            },
             EventKind::Abandoned { op } => match self.states.get(op) {
                 Some(State::Attempt { .. }) => {
                     self.states.insert(*op, State::Abandoned { is_attempt: true });
@@ -101,6 +105,10 @@ impl Ops {
     fn ask(&mut self, op: OpId, state: State) -> Result<(), String> {
         let expected = OpId(self.states.last_key_value().map_or(0, |(last, _)| last.0) + 1);
         self.states.insert(op, state);
-        if op == expected { Ok(()) } else { Err(format!("operations are numbered in order, {expected} is next")) }
+        if op == expected {
+            Ok(())
+        } else {
+            Err(format!("operations are numbered in order, {expected} is next"))
+        }
     }
 }

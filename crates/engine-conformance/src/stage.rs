@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use midwatch_journal::story::story_without_crashes;
 use midwatch_workflow::{
-    EngineError, Event, EventKind, Message, NewRun, Payload, Resolution, RunId, RunResult, Started, WorkflowId,
+    EngineError, Event, EventKind, Message, NewRun, Payload, Resolution, RunId, RunResult, Started,
+    WorkflowId,
 };
 
 use crate::{Code, Harness, Trouble, World};
@@ -34,7 +35,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub(crate) async fn open(mut harness: Box<dyn Harness>, code: Code, world: World) -> Result<Self, Trouble> {
+    pub(crate) async fn open(
+        mut harness: Box<dyn Harness>,
+        code: Code,
+        world: World,
+    ) -> Result<Self, Trouble> {
         world.know(harness.journal());
         harness.open(code.clone()).await?;
         Ok(Self { harness, code, world, run: None, started: Vec::new(), forks: 0, crashes: 0 })
@@ -108,7 +113,9 @@ impl Stage {
             return Ok(self.events_of(*run)?.len());
         }
         let is_trace = |kind: &EventKind| match message {
-            Message::Signal { name, .. } => matches!(kind, EventKind::SignalReceived { name: of, .. } if of == name),
+            Message::Signal { name, .. } => {
+                matches!(kind, EventKind::SignalReceived { name: of, .. } if of == name)
+            }
             Message::Cancel { .. } => matches!(kind, EventKind::CancelRequested { .. }),
             Message::Pause { .. } => matches!(kind, EventKind::Paused { .. }),
             Message::Resume { .. } => matches!(kind, EventKind::Resumed { .. }),
@@ -172,7 +179,8 @@ impl Stage {
             };
             if !self.survived(&ended).await? {
                 let so_far = self.so_far(run)?;
-                return ended.map_err(|error| Trouble::new(format!("result: {error}; the run says\n{so_far}")));
+                return ended
+                    .map_err(|error| Trouble::new(format!("result: {error}; the run says\n{so_far}")));
             }
         }
     }
@@ -183,7 +191,11 @@ impl Stage {
     }
 
     /// Waits until the run's events are so.
-    pub async fn until_events(&mut self, what: &str, are_so: impl Fn(&[Event]) -> bool) -> Result<(), Trouble> {
+    pub async fn until_events(
+        &mut self,
+        what: &str,
+        are_so: impl Fn(&[Event]) -> bool,
+    ) -> Result<(), Trouble> {
         let run = self.run()?;
         for _ in 0..LOOKS_MAX {
             if are_so(&self.events_of(run)?) {

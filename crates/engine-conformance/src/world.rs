@@ -89,9 +89,12 @@ impl World {
                 _ => None,
             })
             .collect();
-        let nth = attempts.iter().rev().find(|attempt| attempt.attempt == cx.attempt()).map(|attempt| attempt.nth);
+        let nth =
+            attempts.iter().rev().find(|attempt| attempt.attempt == cx.attempt()).map(|attempt| attempt.nth);
         let is_lost = |ended: &EventKind| match ended {
-            EventKind::AttemptEnded { op, result: Ended::Failed(failure), .. } if failure.class == Class::Lost => {
+            EventKind::AttemptEnded { op, result: Ended::Failed(failure), .. }
+                if failure.class == Class::Lost =>
+            {
                 attempts.iter().any(|attempt| attempt.op == *op && Some(attempt.nth) == nth)
             }
             _ => false,

@@ -6,7 +6,8 @@
 use midwatch_engine_conformance::{EmbeddedHarness, Exercise, exercises, on_embedded, perform};
 
 fn check(name: &str) {
-    let exercise = exercises::ALL.iter().find(|exercise| exercise.name == name).expect("an exercise of that name");
+    let exercise =
+        exercises::ALL.iter().find(|exercise| exercise.name == name).expect("an exercise of that name");
     if std::env::var_os("BLESS").is_some() {
         return bless(exercise);
     }
@@ -16,10 +17,12 @@ fn check(name: &str) {
 }
 
 fn bless(exercise: &Exercise) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let linger = std::time::Duration::from_millis(100);
-    let account = runtime
-        .block_on(async { perform(exercise, Box::new(EmbeddedHarness::in_memory(Vec::new(), linger))).await });
+    let account = runtime.block_on(async {
+        perform(exercise, Box::new(EmbeddedHarness::in_memory(Vec::new(), linger))).await
+    });
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/exercises");
     match account {
         Ok(account) => std::fs::write(format!("{folder}/{}.story", exercise.name), account.story()).unwrap(),

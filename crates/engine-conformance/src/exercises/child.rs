@@ -8,7 +8,11 @@ fn code(world: &World) -> Code {
         let bad = cx.child(child_of("bad"), &json!(2)).await;
         Ok(json!([good, bad.err().map(|failure| failure.class.to_string())]))
     });
-    let good = workflow_fn("good", |cx: Context, input: Value| async move { cx.step(Ask::of("work"), &input).await });
+    let good =
+        workflow_fn(
+            "good",
+            |cx: Context, input: Value| async move { cx.step(Ask::of("work"), &input).await },
+        );
     let bad = workflow_fn("bad", |cx: Context, input: Value| async move {
         cx.step(Ask::of("refused"), &input).compensate(Ask::of("undo"), |_| json!(2)).await
     });

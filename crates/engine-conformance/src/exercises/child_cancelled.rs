@@ -11,11 +11,7 @@ fn code(world: &World) -> Code {
         cx.step(Ask::of("book"), &json!("child's")).compensate(Ask::of("undo"), |booked| booked).await?;
         cx.signal::<Value>("never").await
     });
-    Code::new()
-        .workflow(main)
-        .workflow(work)
-        .step(world.effect_step("book"))
-        .step(world.effect_step("undo"))
+    Code::new().workflow(main).workflow(work).step(world.effect_step("book")).step(world.effect_step("undo"))
 }
 
 fn script(stage: &mut Stage) -> Told<'_> {

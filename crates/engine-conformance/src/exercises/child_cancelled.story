@@ -4,10 +4,10 @@ step book gave "parent's"
 child work asked for
 told to stop (cancelled) by ann: not wanted any more
 child work failed: cancelled: its parent was cancelled
-compensating [undo] because cancelled: its parent was cancelled
+compensating [undo] because cancelled: not wanted any more
 step undo given "parent's", undoing step book
 step undo gave "parent's"
-ended: cancelled: its parent was cancelled, 1 undone
+ended: cancelled: not wanted any more, 1 undone
 
 work started as a child
 step book given "child's"

@@ -3,7 +3,11 @@
 use super::prelude::*;
 
 fn code(world: &World) -> Code {
-    let main = workflow_fn("main", |cx: Context, _: Value| async move { cx.child(child_of("work"), &json!(1)).await });
+    let main =
+        workflow_fn(
+            "main",
+            |cx: Context, _: Value| async move { cx.child(child_of("work"), &json!(1)).await },
+        );
     let work = workflow_fn("work", |cx: Context, _: Value| async move {
         cx.step(Ask::of("forever"), &json!(1)).compensate(Ask::of("undo"), |done| done).await
     });
@@ -20,4 +24,8 @@ fn script(stage: &mut Stage) -> Told<'_> {
 
 const WHY: &str = "the child may be cancelled before or after it has asked for its step";
 
-exercise!("child_cancelled_at_once", "a cancellation that meets a child's start loses neither", Crashes::ChangeTheStory(WHY));
+exercise!(
+    "child_cancelled_at_once",
+    "a cancellation that meets a child's start loses neither",
+    Crashes::ChangeTheStory(WHY)
+);

@@ -2,7 +2,7 @@ main started
 child work asked for
 told to stop (cancelled) by ann: not wanted any more
 child work failed: cancelled: its parent was cancelled
-ended: cancelled: its parent was cancelled
+ended: cancelled: not wanted any more
 
 work started as a child
 step forever given 1

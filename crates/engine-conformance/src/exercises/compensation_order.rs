@@ -5,7 +5,9 @@ use super::prelude::*;
 fn code(world: &World) -> Code {
     let main = workflow_fn("main", |cx: Context, _: Value| async move {
         let book = |what: &str| {
-            cx.step(Ask::of("book"), &json!(what)).compensate(Ask::of("cancel"), |booked| booked).into_future()
+            cx.step(Ask::of("book"), &json!(what))
+                .compensate(Ask::of("cancel"), |booked| booked)
+                .into_future()
         };
         // The flight is asked for first and ends last.
         let (flight, hotel) = futures_util::join!(book("flight"), book("hotel"));

@@ -4,8 +4,10 @@ use super::prelude::*;
 
 fn code(world: &World) -> Code {
     let main = workflow_fn("main", |cx: Context, _: Value| async move {
-        let mut steps: FuturesUnordered<_> =
-            [3, 1, 2].map(|ticks| cx.step(Ask::of("takes"), &json!(ticks)).into_future()).into_iter().collect();
+        let mut steps: FuturesUnordered<_> = [3, 1, 2]
+            .map(|ticks| cx.step(Ask::of("takes"), &json!(ticks)).into_future())
+            .into_iter()
+            .collect();
         let mut order = Vec::new();
         while let Some(ended) = steps.next().await {
             order.push(ended?);

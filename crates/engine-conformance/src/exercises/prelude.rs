@@ -5,8 +5,9 @@ pub(super) use std::time::Duration;
 pub(super) use futures_util::future::BoxFuture;
 pub(super) use futures_util::stream::{FuturesUnordered, StreamExt};
 pub(super) use midwatch_workflow::{
-    Backoff, Budget, Charge, Class, Context, Failure, ForkKeys, Message, Money, NewRun, OnDuplicate, ParkReason,
-    Payload, Resolution, RunResult, StepDefinition, Usage, Workflow, WorkflowOptions, workflow_fn,
+    Backoff, Budget, Charge, Class, Context, Failure, ForkKeys, Message, Money, NewRun, OnDuplicate,
+    ParkReason, Payload, Resolution, RunResult, StepDefinition, Usage, Workflow, WorkflowOptions,
+    workflow_fn,
 };
 pub(super) use serde_json::{Value, json};
 

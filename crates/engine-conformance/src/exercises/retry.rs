@@ -3,7 +3,11 @@
 use super::prelude::*;
 
 fn code(world: &World) -> Code {
-    let main = workflow_fn("main", |cx: Context, _: Value| async move { cx.step(Ask::of("flaky"), &json!(1)).await });
+    let main =
+        workflow_fn(
+            "main",
+            |cx: Context, _: Value| async move { cx.step(Ask::of("flaky"), &json!(1)).await },
+        );
     let flaky = world.step("flaky", |turn| async move {
         if turn.number < 3 {
             return Err(Failure::new(Class::Server, format!("busy the {}. time", turn.number)).status(500));

@@ -16,4 +16,8 @@ fn code(world: &World) -> Code {
         .step(world.failing_step("down", Class::Server))
 }
 
-exercise!("retry_given_up", "a step stops being tried when its attempts are used up or its class forbids it", fails);
+exercise!(
+    "retry_given_up",
+    "a step stops being tried when its attempts are used up or its class forbids it",
+    fails
+);

@@ -24,7 +24,10 @@ fn script(stage: &mut Stage) -> Told<'_> {
         }
         stage.signal("go", ()).await?;
         let result = stage.result().await?;
-        demand(result == RunResult::Completed(payload(["a", "b", "none"])), "signals are taken in their order, once")
+        demand(
+            result == RunResult::Completed(payload(["a", "b", "none"])),
+            "signals are taken in their order, once",
+        )
     })
 }
 
