@@ -145,10 +145,17 @@ fn a_signal_after_the_time_limit_is_for_the_next_wait() {
 #[test]
 fn a_compensation_knows_its_step_and_the_step_its_compensation() {
     let undo = json!({"attempt_scheduled": {"op": 2, "step": "undo", "undoes": 1, "timeout_ms": 1}});
-    let timeline = Timeline::of(&events(&[attempt(1, "a", 1), ok(1), undo])).unwrap();
-    let steps: Vec<_> = timeline.steps().collect();
-    assert_eq!(steps[0].undone_at.unwrap().event, 4);
-    assert_eq!(steps[1].undoes.as_ref().unwrap().step.as_deref(), Some("a"));
+    let mut kinds = vec![attempt(1, "a", 1), ok(1), undo, fails(2, 0)];
+    let undone_at = |kinds: &[Value]| {
+        let timeline = Timeline::of(&events(kinds)).unwrap();
+        let steps: Vec<_> = timeline.steps().collect();
+        assert_eq!(steps[1].undoes.as_ref().unwrap().step.as_deref(), Some("a"));
+        steps[0].undone_at.map(|mark| mark.event)
+    };
+    assert_eq!(undone_at(&kinds), None);
+    kinds.pop();
+    kinds.push(ok(2));
+    assert_eq!(undone_at(&kinds), Some(5));
 }
 
 #[test]

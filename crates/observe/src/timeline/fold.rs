@@ -6,9 +6,9 @@ use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose};
 use midwatch_workflow::{Charge, Ended, Event, EventKind, OpId, Payload, Timestamp};
 
 use super::shape::{
-    Answer, Attempt, AttemptEnd, Beat, Child, ChildEnd, Entry, GaveUp, Happening, Limit, Mark, Person,
-    Received, RetryWait, RunEnd, Signal, Sleep, Step, Undoes, What,
+    Answer, Child, ChildEnd, Entry, Happening, Limit, Mark, Person, Received, RunEnd, Signal, Sleep, What,
 };
+use super::step::{Attempt, AttemptEnd, Beat, GaveUp, RetryWait, Step, Undoes};
 
 /// What the events so far told.
 #[derive(Default)]
@@ -193,7 +193,8 @@ impl Folding {
     }
 
     fn new_step(&mut self, mark: Mark, scheduled: &AttemptScheduled) -> Step {
-        let undoes = scheduled.undoes.map(|op| Undoes { op, step: self.mark_undone(op, mark) });
+        let undoes =
+            scheduled.undoes.map(|op| Undoes { op, step: self.step_of(op).map(|step| step.title()) });
         Step {
             name: scheduled.step.to_string(),
             nth: scheduled.nth,
@@ -211,14 +212,11 @@ impl Folding {
         }
     }
 
-    /// Gives the title of the step that began with `op`.
-    fn mark_undone(&mut self, op: OpId, mark: Mark) -> Option<String> {
+    /// The step whose attempt `op` is.
+    fn step_of(&mut self, op: OpId) -> Option<&mut Step> {
         let Some(Place::Attempt(place, _)) = self.places.get(&op) else { return None };
         match self.entries.get_mut(*place) {
-            Some(Entry::Step(step)) => {
-                step.undone_at = Some(mark);
-                Some(step.title())
-            }
+            Some(Entry::Step(step)) => Some(step),
             _ => None,
         }
     }
@@ -237,6 +235,12 @@ impl Folding {
         if let Some(attempt) = self.attempt(op) {
             attempt.end = Some(AttemptEnd { mark, result: result.clone() });
             attempt.charges = charges.to_vec();
+        }
+        let undone = self.step_of(op).and_then(|step| step.undoes.as_ref()).map(|undoes| undoes.op);
+        if let (Some(undone), Ended::Ok(_)) = (undone, result)
+            && let Some(step) = self.step_of(undone)
+        {
+            step.undone_at = Some(mark);
         }
     }
 

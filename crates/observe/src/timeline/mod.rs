@@ -5,11 +5,12 @@
 
 mod fold;
 mod shape;
+mod step;
 
 pub use shape::{
-    Answer, Attempt, AttemptEnd, Beat, Child, ChildEnd, Entry, GaveUp, Happening, Limit, Mark, Person,
-    Received, RetryWait, RunEnd, Signal, Sleep, Step, Undoes, What,
+    Answer, Child, ChildEnd, Entry, Happening, Limit, Mark, Person, Received, RunEnd, Signal, Sleep, What,
 };
+pub use step::{Attempt, AttemptEnd, Beat, GaveUp, RetryWait, Step, Undoes};
 
 use midwatch_workflow::{Ended, Event, EventKind, Money, RunStarted, Spent, effective};
 use serde::Serialize;
