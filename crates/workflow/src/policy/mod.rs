@@ -2,12 +2,14 @@
 
 mod backoff;
 mod budget;
+pub mod gate;
 mod jitter;
 mod retry;
 mod timeout;
 
 pub use backoff::Backoff;
 pub use budget::{Budget, OnReached};
+pub use gate::{Gate, GatePolicy, GateState, Headroom};
 pub use jitter::Jitter;
 pub use retry::{Decision, DelayReason, GiveUp, Retried, RetryPolicy, Tried};
 pub use timeout::Timeouts;
