@@ -121,7 +121,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn spawn(&self, until: usize) -> anyhow::Result<Child> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = Command::new(own_program()?);
         command.args(["demo", "--worker", "--runs", &self.plan.runs.to_string()]);
         command.args(["--seed", &self.plan.seed.to_string(), "--until", &until.to_string()]);
         command.arg("--db").arg(self.db);
@@ -235,6 +235,12 @@ impl<'a> Supervisor<'a> {
         }
         Ok(())
     }
+}
+
+/// This very program, even if its file was replaced meanwhile.
+fn own_program() -> std::io::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() { Ok(own.to_owned()) } else { std::env::current_exe() }
 }
 
 /// The journal as an absolute path, so that parent and child mean the same file.
