@@ -8,4 +8,4 @@ mod tries;
 pub use child::ChildCall;
 pub use signal::SignalCall;
 pub use step::StepCall;
-pub(crate) use tries::{StepSpec, park, run_step};
+pub(crate) use tries::{StepSpec, Tries, park};

@@ -46,10 +46,10 @@ pub(crate) async fn run_step(
     cx: &Context,
     spec: &StepSpec,
     input: Payload,
-    mut uncertain: Option<Uncertain>,
+    uncertain: Option<Uncertain>,
 ) -> Result<(OpId, Payload), Failure> {
     let mut tries = Tries::begin(cx, spec, input);
-    let ended = tries.run(&mut uncertain).await;
+    let ended = tries.run(uncertain).await;
     match (tries.first, &ended) {
         (Some(first), Err(_)) if !tries.was_ambiguous => saga::forget(cx, first),
         _ => {}
@@ -64,7 +64,7 @@ enum Reaction {
 }
 
 /// What a step has tried so far.
-struct Tries<'a> {
+pub(crate) struct Tries<'a> {
     cx: &'a Context,
     spec: &'a StepSpec,
     input: Payload,
@@ -74,6 +74,8 @@ struct Tries<'a> {
     /// Attempts asked for, lost ones too.
     asked: u32,
     lost: u32,
+    /// Attempts that ended before a person had the step tried again: the policy begins anew, keys and numbers go on.
+    forgiven: u32,
     spent: Spent,
     /// What a person granted beyond the step's own budget.
     granted: Spent,
@@ -82,7 +84,7 @@ struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    fn begin(cx: &'a Context, spec: &'a StepSpec, input: Payload) -> Self {
+    pub(crate) fn begin(cx: &'a Context, spec: &'a StepSpec, input: Payload) -> Self {
         let mut state = cx.shared().lock();
         let nth = state.nth_use(&spec.name);
         let since = state.now;
@@ -97,6 +99,7 @@ impl<'a> Tries<'a> {
             since,
             asked: 0,
             lost: 0,
+            forgiven: 0,
             spent: Spent::default(),
             granted: Spent::default(),
             was_ambiguous: false,
@@ -104,7 +107,8 @@ impl<'a> Tries<'a> {
         }
     }
 
-    async fn run(&mut self, uncertain: &mut Option<Uncertain>) -> Result<Payload, Failure> {
+    /// Tries until an attempt succeeds or the step has failed for good.
+    pub(crate) async fn run(&mut self, mut uncertain: Option<Uncertain>) -> Result<Payload, Failure> {
         loop {
             if let Some(output) = self.pass_budgets().await? {
                 return Ok(output);
@@ -124,6 +128,13 @@ impl<'a> Tries<'a> {
                 Reaction::Done(output) => return Ok(output),
             }
         }
+    }
+
+    /// Lets the step be tried again after it had failed for good. It is the same step still, so its key stays.
+    pub(crate) fn forgive(&mut self) {
+        self.since = self.cx.now();
+        self.forgiven = self.asked - self.lost;
+        self.spent = Spent::default();
     }
 
     fn ask(&mut self) -> Result<Asked, Failure> {
@@ -186,7 +197,7 @@ impl<'a> Tries<'a> {
             _ => {}
         }
         let tried = Tried {
-            attempts: self.asked - self.lost,
+            attempts: self.asked - self.lost - self.forgiven,
             lost: self.lost,
             since: self.since,
             cost: self.spent.cost,
@@ -224,7 +235,7 @@ impl<'a> Tries<'a> {
             step: self.spec.name.to_string(),
             nth: self.nth,
             attempt: self.asked + 1,
-            of: self.spec.options.retry.attempts.saturating_add(self.lost),
+            of: self.spec.options.retry.attempts.saturating_add(self.lost + self.forgiven),
             because,
         };
         self.cx.timer(until, purpose)?.await.map(drop)

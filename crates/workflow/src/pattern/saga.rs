@@ -1,6 +1,6 @@
 //! Compensation: undoing the steps of a run that failed, latest first.
 
-use crate::call::{StepSpec, park, run_step};
+use crate::call::{StepSpec, Tries, park};
 use crate::context::Context;
 use crate::event::Note;
 use crate::{Failure, OpId, ParkReason, Payload, Resolution, RunResult, Step};
@@ -60,11 +60,12 @@ enum By {
 
 async fn compensate(cx: &Context, undo: Undo) -> By {
     let spec = StepSpec { undoes: Some(undo.step), ..undo.spec };
+    let mut tries = Tries::begin(cx, &spec, undo.input);
     loop {
-        let Err(failure) = run_step(cx, &spec, undo.input.clone(), None).await else { return By::Step };
+        let Err(failure) = tries.run(None).await else { return By::Step };
         let message = format!("compensation {} failed: {failure}", spec.name);
         match park(cx, &spec.name, ParkReason::CompensationFailed, message).await {
-            Ok(Resolution::Retry) => {}
+            Ok(Resolution::Retry) => tries.forgive(),
             Ok(Resolution::Done(_)) => return By::Person,
             Ok(Resolution::Fail) | Err(_) => return By::Nobody,
         }
