@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::future::BoxFuture;
-use midwatch_journal::{Error, Journal};
+use midwatch_journal::{Append, Error, Fold, Journal};
 use midwatch_workflow::event::Parent;
 use midwatch_workflow::{
     Child, Class, Engine, EngineError, Event, EventKind, Execution, Failure, ForkKeys, Message, NewRun,
@@ -423,8 +423,7 @@ impl Core {
     ) {
         let core = Arc::clone(self);
         tokio::spawn(async move {
-            let written = core.write_fork(parent, run, event, keys).await;
-            let _ = reply.send(written.map_err(|why| EngineError::Refused { run: parent, why }));
+            let _ = reply.send(core.write_fork(parent, run, event, keys).await);
         });
     }
 
@@ -434,23 +433,24 @@ impl Core {
         run: RunId,
         event: u64,
         keys: ForkKeys,
-    ) -> Result<(), String> {
-        let events = self.load(parent).await.map_err(|error| error.to_string())?;
-        let (_, events) = fork::forked(&events, run, event, keys, self.options.clock.now())?;
-        let fold = midwatch_journal::Fold::of(&events).ok_or("has no start")?;
-        let summary = Some(Box::new(fold.summary));
-        let append =
-            midwatch_journal::Append::new(run, 1, &events, summary).map_err(|error| error.to_string())?;
+    ) -> Result<(), EngineError> {
+        let refused = |why| EngineError::Refused { run: parent, why };
+        let events = self.load(parent).await.map_err(unavailable)?;
+        let (_, events) =
+            fork::forked(&events, run, event, keys, self.options.clock.now()).map_err(refused)?;
+        let summary = Fold::of(&events).map(|fold| Box::new(fold.summary));
+        let append = Append::new(run, 1, &events, summary).map_err(|error| refused(error.to_string()))?;
         let (done, written) = oneshot::channel();
         self.journal.append(append, Box::new(move |result| drop(done.send(result))));
-        match written.await {
-            Ok(Ok(_)) => {
-                self.activate_when_free(run).await;
-                Ok(())
+        match written.await.unwrap_or(Err(Error::Closed)) {
+            // The same letter again, after a crash: the fork is there.
+            Ok(_) | Err(Error::Conflict { .. }) => self.activate_when_free(run).await,
+            Err(error) => {
+                self.journal_failed(error.clone());
+                return Err(unavailable(error));
             }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the journal is closed".to_owned()),
         }
+        Ok(())
     }
 
     /// Gives the result if the run has ended; if not, `waiter` is told of it when it does.
@@ -510,7 +510,7 @@ impl Core {
         if let Some(active) = self.active().get_mut(&run) {
             active.ended = None;
         }
-        tracing::info!(%run, "run goes on");
+        tracing::debug!(%run, "run goes on");
     }
 
     /// The result of a run that has ended, `None` if it has not.

@@ -558,6 +558,10 @@ impl Driver {
         if let Some(started) = self.started.take() {
             let _ = started.send(Ok(Started { run: self.run, is_new: true }));
         }
+        if self.reload {
+            // Whoever hears that the run goes on must not be given its old end.
+            self.engine.run_reopened(self.run);
+        }
         self.replies.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
         if std::mem::take(&mut self.reload) {
             return self.reload_now().await;
@@ -821,7 +825,6 @@ impl Driver {
         self.permits.clear();
         self.looked_up.clear();
         self.rebuild(&events);
-        self.engine.run_reopened(self.run);
         Ok(())
     }
 
