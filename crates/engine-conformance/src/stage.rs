@@ -47,7 +47,12 @@ impl Stage {
 
     /// Starts the exercise's run, `main`, with no input.
     pub async fn start(&mut self) -> Result<RunId, Trouble> {
-        let started = self.start_as(NewRun::new("main", Payload::null())).await?;
+        self.start_main(NewRun::new("main", Payload::null())).await
+    }
+
+    /// Starts a run, which is the exercise's run from then on.
+    pub async fn start_main(&mut self, new: NewRun) -> Result<RunId, Trouble> {
+        let started = self.start_as(new).await?;
         let started = started.map_err(|error| Trouble::new(format!("start: {error}")))?;
         Ok(*self.run.insert(started.run))
     }
@@ -154,6 +159,14 @@ impl Stage {
         self.send(Message::Retry { by: "ann".to_owned() }).await
     }
 
+    /// Has the run tried again, unless a crash has done so already: a new process replays a run that was parked.
+    pub async fn retry_unless_recovered(&mut self) -> Result<(), Trouble> {
+        match self.try_send(Message::Retry { by: "ann".to_owned() }).await? {
+            Err(EngineError::Refused { .. }) if self.crashes > 0 => Ok(()),
+            sent => sent.map_err(|error| Trouble::new(format!("retry: {error}"))),
+        }
+    }
+
     /// Makes a fork of the run that keeps its events up to `event`.
     pub async fn fork(&mut self, event: u64, keys: midwatch_workflow::ForkKeys) -> Result<RunId, Trouble> {
         self.forks += 1;
@@ -207,9 +220,14 @@ impl Stage {
         Err(Trouble::new(format!("waited in vain for `{what}`; the run says\n{}", self.so_far(run)?)))
     }
 
-    /// Lets time pass.
-    pub async fn wait(&mut self, ticks: u32) {
-        tokio::time::sleep(TICK * ticks).await;
+    /// Lets time pass; after a crash, all of it again.
+    pub async fn wait(&mut self, ticks: u32) -> Result<(), Trouble> {
+        let mut left = TICK * ticks;
+        while !left.is_zero() {
+            tokio::time::sleep(LOOK).await;
+            left = if self.survive().await? { TICK * ticks } else { left.saturating_sub(LOOK) };
+        }
+        Ok(())
     }
 
     /// Kills the engine and opens it with this code.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use midwatch_journal::Journal;
-use midwatch_workflow::{Class, Ended, EventKind, Failure, StepContext, StepDefinition, step_fn};
+use midwatch_workflow::{Class, Ended, EventKind, Failure, StepContext, StepDefinition, effective, step_fn};
 use serde_json::Value;
 
 /// Outlives every crash of an engine. Clones share it.
@@ -25,6 +25,7 @@ struct State {
     repeats: usize,
     at_once: usize,
     at_once_max: usize,
+    mended: bool,
 }
 
 impl World {
@@ -74,6 +75,27 @@ impl World {
         self.state().at_once_max
     }
 
+    /// Mends what was broken: see [`World::is_mended`].
+    pub fn mend(&self) {
+        self.state().mended = true;
+    }
+
+    /// Whether somebody has mended what was broken.
+    pub fn is_mended(&self) -> bool {
+        self.state().mended
+    }
+
+    /// Makes a step that fails for certain, with this class, until it is mended; then it has its effect.
+    pub fn broken_step(&self, name: &'static str, class: Class) -> StepDefinition {
+        self.step(name, move |turn| async move {
+            if !turn.world.is_mended() {
+                return Err(Failure::new(class, "broken"));
+            }
+            turn.effect();
+            Ok(turn.input)
+        })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,6 +104,7 @@ impl World {
     fn lost(&self, cx: &StepContext) -> u32 {
         let Some(journal) = self.0.journal.get() else { return 0 };
         let events = journal.events(cx.run_id(), 0).unwrap_or_default();
+        let events: Vec<_> = effective(&events).into_iter().map(|(_, event)| event).collect();
         let attempts: Vec<_> = events
             .iter()
             .filter_map(|event| match &event.kind {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose};
 use midwatch_workflow::{
-    Charge, Class, Ended, Event, EventKind, Failure, OpId, Resolution, RunResult, Spent,
+    Charge, Class, Ended, Event, EventKind, Failure, OpId, ParkReason, Resolution, RunResult, Spent,
 };
 
 /// Tells a run's events, a line for each.
@@ -40,6 +40,8 @@ struct Lost {
     count: HashMap<String, u32>,
     /// Steps whose next attempt only replaces a lost one.
     is_replaced: HashMap<String, bool>,
+    /// Why the engine last parked the run.
+    halted: Option<ParkReason>,
 }
 
 impl Teller {
@@ -49,6 +51,11 @@ impl Teller {
             | EventKind::AttemptStarted { .. }
             | EventKind::Heartbeat { .. }
             | EventKind::Unparked { .. } => return None,
+            // A process that finds the reason still there parks the run anew.
+            EventKind::Parked { op: None, reason, .. } => {
+                let is_known = self.lost()?.halted.replace(*reason) == Some(*reason);
+                return (!is_known).then(|| self.tell(kind));
+            }
             EventKind::AttemptScheduled(attempt) => {
                 let line = self.tell(kind);
                 let name = step_name(attempt);
@@ -81,7 +88,7 @@ impl Teller {
         match kind {
             EventKind::RunStarted(start) => {
                 let child = if start.parent.is_some() { " as a child" } else { "" };
-                let fork = start.forked_from.map(|fork| format!(" as a fork at {}", fork.event));
+                let fork = start.forked_from.map(|fork| format!(" as a fork{}", self.place(" at", fork.event)));
                 format!("{} started{child}{}", start.workflow, fork.unwrap_or_default())
             }
             EventKind::AttemptScheduled(attempt) => self.schedule(attempt),
@@ -134,9 +141,14 @@ impl Teller {
             EventKind::Paused { reason, by } => format!("paused by {by}: {reason}"),
             EventKind::Resumed { by } => format!("resumed by {by}"),
             EventKind::Recovered { .. } => "recovered".to_owned(),
-            EventKind::Rewound { to, by } => format!("rewound to {to} by {by}"),
+            EventKind::Rewound { to, by } => format!("rewound{} by {by}", self.place(" to", *to)),
             EventKind::RunEnded { result } => self.end(result),
         }
+    }
+
+    /// The number of an event; crashes shift it.
+    fn place(&self, preposition: &str, event: u64) -> String {
+        if self.without_crashes.is_some() { String::new() } else { format!("{preposition} {event}") }
     }
 
     fn schedule(&mut self, attempt: &AttemptScheduled) -> String {

@@ -18,7 +18,7 @@ fn script(stage: &mut Stage) -> Told<'_> {
     Box::pin(async move {
         stage.start().await?;
         stage.until("child work asked for").await?;
-        stage.wait(1).await;
+        stage.wait(1).await?;
         stage.cancel().await?;
         failed(stage, Class::Cancelled).await?;
         let effects = ["book \"parent's\"", "book \"child's\"", "undo \"child's\"", "undo \"parent's\""];

@@ -5,9 +5,9 @@ pub(super) use std::time::Duration;
 pub(super) use futures_util::future::BoxFuture;
 pub(super) use futures_util::stream::{FuturesUnordered, StreamExt};
 pub(super) use midwatch_workflow::{
-    Backoff, Budget, Charge, Class, Context, Failure, ForkKeys, Message, Money, NewRun, OnDuplicate,
-    ParkReason, Payload, Resolution, RunResult, StepDefinition, Usage, Workflow, WorkflowOptions,
-    workflow_fn,
+    Backoff, Budget, Charge, Class, Context, Ended, EngineError, EventKind, Failure, ForkKeys, Message,
+    Money, NewRun, OnDuplicate, OnReached, Payload, Resolution, RunResult, StepDefinition, Usage, Workflow,
+    WorkflowId, WorkflowOptions, workflow_fn,
 };
 pub(super) use serde_json::{Value, json};
 
@@ -26,6 +26,9 @@ macro_rules! exercise {
     };
     ($name:literal, $promise:literal, fails) => {
         exercise!(@ $name, $promise, plain_fails, Crashes::ChangeNothing);
+    };
+    ($name:literal, $promise:literal, $script:ident, $crashes:expr) => {
+        exercise!(@ $name, $promise, $script, $crashes);
     };
     ($name:literal, $promise:literal, $crashes:expr) => {
         exercise!(@ $name, $promise, script, $crashes);
@@ -99,4 +102,20 @@ pub(super) fn endless(world: &World, name: &'static str) -> StepDefinition {
         turn.effect();
         std::future::pending().await
     })
+}
+
+/// A step that costs ten cents and then gives its input.
+pub(super) fn model(world: &World) -> StepDefinition {
+    world.step("ask model", |turn| async move {
+        let usage = Usage { calls: 1, input: 100, output: 20, ..Usage::default() };
+        let cost = Some(Money::from_cents(10));
+        turn.cx.charge(Charge { target: "model".to_owned(), usage, cost, ..Charge::default() });
+        turn.effect();
+        Ok(turn.input)
+    })
+}
+
+/// A workflow id.
+pub(super) fn id(text: &str) -> Result<WorkflowId, Trouble> {
+    WorkflowId::new(text).map_err(|error| Trouble::new(error.to_string()))
 }
