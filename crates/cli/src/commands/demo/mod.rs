@@ -51,9 +51,9 @@ pub(crate) struct Demo {
     /// How many runs: a third each of checkout, booking and research
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=20_000), value_name = "N")]
     runs: u32,
-    /// How often the process is killed while it works
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    kills: u32,
+    /// How often the process is killed while it works; 5 if nothing is said
+    #[arg(long, value_name = "N")]
+    kills: Option<u32>,
     /// What everything random follows from; drawn if it is not given
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -73,6 +73,7 @@ pub(crate) struct Demo {
     until: Option<usize>,
 }
 
+const KILLS: u32 = 5;
 /// How long requests whose client was killed may take to be over.
 const SETTLING: Duration = Duration::from_secs(20);
 
@@ -88,11 +89,10 @@ impl Demo {
             worker::run(&plan, &db, self.until.unwrap_or(plan.runs))?;
             return Ok(Exit::Done);
         }
-        if self.kills as usize > plan.runs {
-            return Err(Error::usage(
-                "--kills is more than --runs: each life of the process starts at least one run",
-            )
-            .into());
+        let kills = self.kills.unwrap_or_else(|| self.runs.min(KILLS));
+        if kills > self.runs {
+            let what = "--kills is more than --runs: each life of the process starts at least one run";
+            return Err(Error::usage(what).into());
         }
         let keep = if self.keep { Keep::Yes } else { Keep::No };
         let earlier = place::make_room(&db, keep)?;
@@ -105,7 +105,7 @@ impl Demo {
         }
         let began = Instant::now();
         let mut progress = Progress::new(plan.runs, out.is_json);
-        let supervised = Supervisor::new(&plan, &db, &world).run(self.kills, &mut progress);
+        let supervised = Supervisor::new(&plan, &db, &world).run(kills, &mut progress);
         progress.finish();
         let supervised = supervised?;
         let took = began.elapsed();

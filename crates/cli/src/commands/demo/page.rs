@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use midwatch_workflow::Money;
 
+use super::plan::Model;
 use super::summary::Summary;
 use crate::output::Out;
 use crate::output::amount::{count, money};
@@ -15,6 +16,9 @@ use crate::output::time::span;
 
 /// Where the two sides do not fit together, so many are shown; all are in the JSON.
 const SHOWN_MAX: usize = 10;
+
+/// Whose bill is in the ledger.
+const PLAYED: &str = Model::Played.provider();
 
 /// Prints the page.
 pub(super) fn print(summary: &Summary, db: &Path, out: &mut Out) -> io::Result<()> {
@@ -27,8 +31,8 @@ pub(super) fn print(summary: &Summary, db: &Path, out: &mut Out) -> io::Result<(
     out.line(format!("{STRONG}{} runs in {took}{kills}{STRONG:#}", count(summary.runs as u64)))?;
     out.line("")?;
     for (name, value, note) in rows(summary) {
-        let line = format!("  {name:<12}{value:>9}  {FAINT}{note}{FAINT:#}");
-        out.line(line.trim_end())?;
+        let note = if note.is_empty() { note } else { format!("  {FAINT}{note}{FAINT:#}") };
+        out.line(format!("  {name:<12}{value:>9}{note}"))?;
     }
     out.line("")?;
     verdict(summary, out)?;
@@ -55,12 +59,9 @@ fn rows(summary: &Summary) -> Vec<(&'static str, String, String)> {
         let note = "compensations that failed for good".to_owned();
         rows.push(("retried", count(u64::from(summary.operator_retries)), note));
     }
-    if summary.model != "simulator" {
-        let note = format!(
-            "the agent asked {}; its costs are in the journal, the provider's bill is not here",
-            summary.model
-        );
-        rows.push(("models", summary.model.to_owned(), note));
+    if summary.model != PLAYED {
+        let note = format!("of the agent's calls to {}; its bill is not here to compare", summary.model);
+        rows.push(("booked", usd(summary.usd_not_compared), note));
         return rows;
     }
     rows.push(("booked", count(summary.tokens_booked), booked(summary)));
@@ -110,7 +111,9 @@ fn usd(usd: f64) -> String {
 
 fn verdict(summary: &Summary, out: &mut Out) -> io::Result<()> {
     if summary.agree {
-        return out.line(format!("{GOOD}The books and the effects agree.{GOOD:#}"));
+        let what =
+            if summary.model == PLAYED { "The books and the effects agree." } else { "The effects agree." };
+        return out.line(format!("{GOOD}{what}{GOOD:#}"));
     }
     out.line(format!("{BAD}They do not agree (seed {}).{BAD:#}", summary.seed))?;
     for disagreement in summary.disagreements.iter().take(SHOWN_MAX) {

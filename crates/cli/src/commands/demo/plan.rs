@@ -44,7 +44,7 @@ impl Model {
     }
 
     /// Who answers, for people.
-    pub(super) fn provider(self) -> &'static str {
+    pub(super) const fn provider(self) -> &'static str {
         match self {
             Model::Played => "simulator",
             Model::Openai => "openai",

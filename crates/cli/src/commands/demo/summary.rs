@@ -56,6 +56,8 @@ pub(super) struct Summary {
     pub(super) usd_unknown_bound: f64,
     pub(super) usd_billed: f64,
     pub(super) usd_billed_unknown: f64,
+    /// Booked for calls to a real provider, whose bill is not here.
+    pub(super) usd_not_compared: f64,
     /// Who answered the research agent; books are compared only with the simulator's.
     pub(super) model: &'static str,
     /// Whether effects and books agree and no run is lost.
@@ -80,12 +82,15 @@ pub(super) fn reconcile(
     let mut booked = HashMap::new();
     let mut by_class = BTreeMap::new();
     let mut lost_attempts: HashMap<&str, u64> = HashMap::new();
+    let mut not_compared = Money::ZERO;
     for run in &runs {
         let events = journal.events(run.run, 0)?;
         let lost = count_classes(&events, &mut by_class);
         lost_attempts.insert(run.workflow_id.as_str(), lost);
         if plan.model == Model::Played || run.workflow != "research" {
             booked.extend(books::booked(run.run, &events));
+        } else {
+            not_compared += run.spent.cost;
         }
     }
     let prices = Prices::bundled();
@@ -126,6 +131,7 @@ pub(super) fn reconcile(
         usd_unknown_bound: unknown.cost.as_usd(),
         usd_billed: billed.cost.as_usd(),
         usd_billed_unknown: billed_unknown.cost.as_usd(),
+        usd_not_compared: not_compared.as_usd(),
         model: plan.model.provider(),
         agree: disagreements.is_empty() && done.effects_done_twice == 0 && lost == 0,
         disagreements,

@@ -178,8 +178,8 @@ impl<'a> Supervisor<'a> {
 
     /// Reads where all runs stand, and answers those that wait for a person.
     fn look(&mut self) -> anyhow::Result<Seen> {
-        let Some(runs) = self.runs()? else { return Ok(Seen::default()) };
         let mut seen = Seen { planned: self.plan.runs, kills: self.done.kills, ..Seen::default() };
+        let Some(runs) = self.runs()? else { return Ok(seen) };
         for run in &runs {
             seen.count(run);
             match run.status {
