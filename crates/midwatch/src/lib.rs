@@ -22,12 +22,16 @@
 //! ```
 
 mod embedded;
+#[cfg(all(doctest, feature = "http"))]
+mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "http")]
 pub mod llm;
 #[cfg(feature = "http")]
 mod prices;
+#[cfg(feature = "receiver")]
+pub mod receiver;
 pub mod retry;
 
 #[cfg(feature = "http")]
