@@ -2,6 +2,18 @@
 //!
 //! What this crate is not: it reaches no storage and no engine, and it has no clock. Whoever asks brings the events.
 
+pub mod baseline;
+#[cfg(any(test, feature = "corpus"))]
+pub mod corpus;
+pub mod cost;
+pub mod profile;
+pub mod run;
 pub mod timeline;
+pub mod why;
+mod words;
 
+pub use baseline::Baselines;
+pub use profile::Profile;
+pub use run::{Run, Status};
 pub use timeline::Timeline;
+pub use why::{Answer, Facts, why};
