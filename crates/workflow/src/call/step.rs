@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::tries::{StepSpec, Uncertain, run_step};
 use crate::context::Context;
-use crate::pattern::saga::{self, Undo};
+use crate::pattern::saga::{self, Undo, UndoOf};
 use crate::{Budget, Data, Failure, KeyScope, Name, OpId, Payload, RetryPolicy, Step, Timeouts};
 
 /// A step that will run when it is awaited; made by [`Context::step`].
@@ -123,7 +123,7 @@ impl<O: Data> StepCall<O> {
 /// The certain compensation replaces an uncertain one of the same step.
 fn register(cx: &Context, step: OpId, spec: StepSpec, input: Payload) {
     saga::forget(cx, step);
-    cx.shared().lock().undos.push(Undo { step, spec, input });
+    cx.shared().lock().undos.push(Undo { step, of: UndoOf::Step, spec, input });
 }
 
 impl<O: Data> IntoFuture for StepCall<O> {

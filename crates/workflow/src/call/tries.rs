@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::context::{Asked, Context};
 use crate::event::{Note, TimerPurpose};
 use crate::op::{Attempt, OpKind, Outcome};
-use crate::pattern::saga::{self, Undo};
+use crate::pattern::saga::{self, Undo, UndoOf};
 use crate::policy::{Decision, DelayReason, GiveUp, OnReached, Tried};
 use crate::state::Answer;
 use crate::{
@@ -117,7 +117,12 @@ impl<'a> Tries<'a> {
             let first = *self.first.get_or_insert(asked.id);
             if let Some(Uncertain { spec, input }) = uncertain.take() {
                 let input = input(&self.key)?;
-                self.cx.shared().lock().undos.push(Undo { step: first, spec: *spec, input });
+                self.cx.shared().lock().undos.push(Undo {
+                    step: first,
+                    of: UndoOf::Step,
+                    spec: *spec,
+                    input,
+                });
             }
             let failure = match self.end_of(asked).await? {
                 Ok(output) => return Ok(output),

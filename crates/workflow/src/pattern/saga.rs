@@ -10,8 +10,17 @@ use crate::{Failure, OpId, ParkReason, Payload, Resolution, RunResult, Step};
 pub(crate) struct Undo {
     /// The first operation of the step that it undoes; the order of undoing goes by it.
     pub(crate) step: OpId,
+    /// Whether it is that step's own, or was registered by hand after it.
+    pub(crate) of: UndoOf,
     pub(crate) spec: StepSpec,
     pub(crate) input: Payload,
+}
+
+/// Whose effect a compensation undoes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UndoOf {
+    Step,
+    Workflow,
 }
 
 /// Registers a compensation for an effect of the workflow's own.
@@ -19,19 +28,21 @@ pub(crate) fn register<S: Step>(cx: &Context, undo: &S, input: &S::Input) -> Res
     let input = Payload::of(input)?;
     let mut state = cx.shared().lock();
     let step = state.last_op();
-    state.undos.push(Undo { step, spec: StepSpec::of(undo), input });
+    state.undos.push(Undo { step, of: UndoOf::Workflow, spec: StepSpec::of(undo), input });
     Ok(())
 }
 
 /// Takes back the compensation of a step that certainly had no effect.
 pub(crate) fn forget(cx: &Context, step: OpId) {
-    cx.shared().lock().undos.retain(|undo| undo.step != step);
+    cx.shared().lock().undos.retain(|undo| undo.step != step || undo.of == UndoOf::Workflow);
 }
 
 /// Runs all registered compensations in reverse order of the start of their steps. One that fails for good parks the run
 /// until a person has it retried, says that it is done, or gives it up; the ones before it follow.
 pub(crate) async fn unwind(cx: &Context, cause: Failure) -> RunResult {
     let mut undos = std::mem::take(&mut cx.shared().lock().undos);
+    // Of those that stand at the same place the last one goes first.
+    undos.reverse();
     undos.sort_by_key(|undo| std::cmp::Reverse(undo.step));
     let (mut compensated, mut resolved) = (0, 0);
     if !undos.is_empty() {
