@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use midwatch_workflow::{
-    Advanced, Class, Ended, Event, EventKind, Execution, Failure, Op, OpId, OpKind, Outcome, Payload, Progress,
-    Recorded, Resolution, RunId, RunStarted, Timestamp, WorkflowDefinition, WorkflowId,
+    Advanced, Class, Ended, Event, EventKind, Execution, Failure, Op, OpId, OpKind, Outcome, Payload,
+    Progress, Recorded, Resolution, RunId, RunStarted, Timestamp, WorkflowDefinition, WorkflowId,
 };
 
 /// One thing that happens; what exactly depends on what is open.
@@ -96,7 +96,8 @@ impl Live {
             0 | 1 => {
                 let name = format!("s{}", turn.which % 2);
                 let payload = Payload::of(&u64::from(turn.which)).ok()?;
-                let waits = |kind: &OpKind| matches!(kind, OpKind::Signal { name: awaited } if *awaited == name);
+                let waits =
+                    |kind: &OpKind| matches!(kind, OpKind::Signal { name: awaited } if *awaited == name);
                 match self.open.iter().find(|(_, kind)| waits(kind)).map(|(op, _)| *op) {
                     Some(op) => drop(self.open.remove(&op)),
                     None => *self.mailbox.entry(name.clone()).or_default() += 1,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all, select_all};
 use midwatch_workflow::{
-    Backoff, Context, Failure, Jitter, Named, RetryPolicy, StepContext, StepOptions, Timeouts, WorkflowDefinition,
-    step_fn, workflow_fn,
+    Backoff, Context, Failure, Jitter, Named, RetryPolicy, StepContext, StepOptions, Timeouts,
+    WorkflowDefinition, step_fn, workflow_fn,
 };
 use proptest::prelude::*;
 
