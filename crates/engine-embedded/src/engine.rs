@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::control::by_parent;
+use crate::gate::{GateView, Gates};
 use crate::queue::Queues;
 use crate::run::{Driver, Found, Input, Reply, channel};
 use crate::timer::Timers;
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) options: Options,
     pub(crate) queues: Queues,
+    pub(crate) gates: Gates,
     pub(crate) timers: Timers,
     /// The runs in memory. Whoever sends to a run or evicts one holds this lock, so no input is lost between the two.
     active: Mutex<HashMap<RunId, Active>>,
@@ -73,6 +75,7 @@ impl Embedded {
     ) -> Result<Self, EngineError> {
         let core = Arc::new(Core {
             queues: Queues::new(&options.queues),
+            gates: Gates::new(options.gates.clone(), options.clock, std::collections::HashMap::new()),
             loads: Arc::new(Semaphore::new(options.recovery_concurrency.max(1))),
             journal,
             registry,
@@ -108,6 +111,11 @@ impl Embedded {
         }
         self.tasks.iter().for_each(AbortHandle::abort);
         self.core.close();
+    }
+
+    /// The gates of all targets that turned up: what they know of their targets, and how many attempts wait at them.
+    pub fn gates(&self) -> Vec<GateView> {
+        self.core.gates.views()
     }
 
     /// How many runs are in memory.

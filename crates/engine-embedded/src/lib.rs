@@ -11,7 +11,9 @@ mod clock;
 mod control;
 mod engine;
 mod fork;
+mod gate;
 mod options;
+mod place;
 mod queue;
 mod recovery;
 pub mod replay;
@@ -20,4 +22,5 @@ mod timer;
 
 pub use clock::Clock;
 pub use engine::Embedded;
-pub use options::{Options, QueueOptions, Registry};
+pub use gate::GateView;
+pub use options::{GateOptions, Options, QueueOptions, Registry};

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Certainty, Charge, Failure, Name, Payload, RunId, Spent, WorkflowId, span_id};
+use crate::{Certainty, Charge, Failure, Headroom, Name, Payload, RunId, Spent, WorkflowId, span_id};
 
 /// Given to every attempt. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +57,11 @@ pub trait Reporter: Send + Sync {
     /// progress of `null`.
     fn alive(&self) {
         self.heartbeat(Payload::null());
+    }
+
+    /// Takes what the target said of its limits, for its gate; an engine without gates needs none of it.
+    fn headroom(&self, headroom: Headroom) {
+        let _ = headroom;
     }
 
     /// Books what the attempt spent; it counts whether the attempt succeeds or not.
@@ -169,6 +174,11 @@ impl StepContext {
     /// Class `bug` if it is not a `T`.
     pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
         self.0.progress.as_ref().map(Payload::read).transpose()
+    }
+
+    /// Passes on what the target says of its limits, so that all runs slow down before it has to refuse any.
+    pub fn headroom(&self, headroom: Headroom) {
+        self.0.reporter.headroom(headroom);
     }
 
     /// Books what was spent; it counts whether the attempt succeeds or not.
