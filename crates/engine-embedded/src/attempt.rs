@@ -8,14 +8,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use midwatch_workflow::{
-    Charge, Class, Failure, Headroom, OpId, Payload, Reporter, Spent, StepContext, StepDefinition,
-    panic_message,
+    Charge, Class, Failure, OpId, Payload, Reporter, Spent, StepContext, StepDefinition, panic_message,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::gate::TargetGate;
+use crate::budget::Account;
 use crate::run::{Input, Reply};
 
 /// What runs an attempt, apart from the step's own code.
@@ -47,6 +46,7 @@ pub(crate) async fn run(
     };
     let mut charges = reports.close();
     if let Err(failure) = &mut result {
+        reports.count(&failure.charges);
         charges.append(&mut failure.charges);
     }
     (result, charges)
@@ -79,8 +79,8 @@ async fn watched<F: Future>(
 pub(crate) struct Reports {
     op: OpId,
     run: UnboundedSender<Input>,
-    /// Where what the target says of its limits goes.
-    gate: Option<Arc<TargetGate>>,
+    /// What the attempt draws on, if any budget concerns it.
+    account: Option<Arc<Account>>,
     /// At most one report is on its way to the run; newer ones replace it.
     is_posted: AtomicBool,
     state: Mutex<ReportState>,
@@ -94,6 +94,8 @@ struct ReportState {
     is_unsaid: bool,
     /// `None` where a bound was released.
     charges: Vec<Option<Charge>>,
+    /// The places of bounds that nobody settled yet.
+    open: Vec<usize>,
     /// Answered when what is reported now is durable.
     replies: Vec<Reply>,
     is_closed: bool,
@@ -111,17 +113,18 @@ pub(crate) struct Report {
 const BEAT_SPACING: Duration = Duration::from_millis(500);
 
 impl Reports {
-    pub(crate) fn new(op: OpId, run: UnboundedSender<Input>, gate: Option<Arc<TargetGate>>) -> Arc<Self> {
+    pub(crate) fn new(op: OpId, run: UnboundedSender<Input>, account: Option<Arc<Account>>) -> Arc<Self> {
         let state = ReportState {
             sign: Instant::now(),
             posted: None,
             progress: None,
             is_unsaid: false,
             charges: Vec::new(),
+            open: Vec::new(),
             replies: Vec::new(),
             is_closed: false,
         };
-        Arc::new(Self { op, run, gate, is_posted: AtomicBool::new(false), state: Mutex::new(state) })
+        Arc::new(Self { op, run, account, is_posted: AtomicBool::new(false), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ReportState> {
@@ -151,7 +154,22 @@ impl Reports {
     pub(crate) fn close(&self) -> Vec<Charge> {
         let mut state = self.lock();
         state.is_closed = true;
-        std::mem::take(&mut state.charges).into_iter().flatten().collect()
+        let open = std::mem::take(&mut state.open);
+        let charges = std::mem::take(&mut state.charges);
+        drop(state);
+        if let Some(account) = &self.account {
+            // A bound that nobody settled is what the call took, as far as anybody will ever know.
+            let left = open.iter().filter_map(|place| charges.get(*place)?.as_ref());
+            left.for_each(|bound| account.settle(bound, Some(bound)));
+        }
+        charges.into_iter().flatten().collect()
+    }
+
+    /// Counts charges that came with a failure towards the budgets.
+    fn count(&self, charges: &[Charge]) {
+        if let Some(account) = &self.account {
+            charges.iter().for_each(|charge| account.spend(charge));
+        }
     }
 
     /// The last word of progress, if the run was not told of it.
@@ -183,12 +201,6 @@ impl Reporter for Reports {
         }
     }
 
-    fn headroom(&self, headroom: Headroom) {
-        if let Some(gate) = &self.gate {
-            gate.headroom(headroom);
-        }
-    }
-
     fn alive(&self) {
         self.lock().sign = Instant::now();
     }
@@ -200,6 +212,7 @@ impl Reporter for Reports {
             tracing::warn!(target = charge.target, "charge after the end of its attempt is not booked");
             return;
         }
+        self.count(std::slice::from_ref(&charge));
         state.charges.push(Some(charge));
         drop(state);
         // Spend reaches the journal at once, so that a killed process loses none of it.
@@ -212,22 +225,27 @@ impl Reporter for Reports {
         spent
     }
 
-    fn reserve(&self, bound: Charge) -> BoxFuture<'_, usize> {
+    fn reserve(&self, bound: Charge) -> BoxFuture<'_, Result<usize, Failure>> {
         Box::pin(async move {
+            if let Some(account) = &self.account {
+                account.reserve(&bound, || self.alive()).await?;
+            }
             let (reply, durable) = oneshot::channel();
             let place = {
                 let mut state = self.lock();
                 state.sign = Instant::now();
                 state.charges.push(Some(bound));
                 state.replies.push(reply);
-                state.charges.len() - 1
+                let place = state.charges.len() - 1;
+                state.open.push(place);
+                place
             };
             self.post();
             // If the journal fails, the run stops here: without its record the call must not be made.
             if !matches!(durable.await, Ok(Ok(()))) {
                 std::future::pending::<()>().await;
             }
-            place
+            Ok(place)
         })
     }
 
@@ -238,7 +256,12 @@ impl Reporter for Reports {
             return;
         }
         if let Some(booked) = state.charges.get_mut(place) {
-            *booked = charge;
+            let bound = std::mem::replace(booked, charge.clone());
+            let is_open = state.open.iter().position(|open| *open == place);
+            if let (Some(account), Some(at), Some(bound)) = (&self.account, is_open, &bound) {
+                state.open.swap_remove(at);
+                account.settle(bound, charge.as_ref());
+            }
         }
         drop(state);
         self.post();

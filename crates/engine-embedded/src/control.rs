@@ -61,6 +61,7 @@ impl Driver {
             Message::Retry { by } => return self.retry(by),
             Message::RaiseBudget { usd, tokens, by } => {
                 self.record(EventKind::BudgetRaised { usd, tokens, by: by.clone() });
+                self.budget_raised(usd, tokens);
                 for op in self.parked(|_, reason| reason == ParkReason::Budget) {
                     self.record(EventKind::Resolved { op, resolution: Resolution::Retry, by: by.clone() });
                 }

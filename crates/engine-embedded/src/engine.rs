@@ -15,12 +15,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::budget::Budgets;
 use crate::control::by_parent;
-use crate::gate::{GateView, Gates};
 use crate::queue::Queues;
 use crate::run::{Driver, Found, Input, Reply, channel};
 use crate::timer::Timers;
-use crate::{Options, Registry, fork, recovery};
+use crate::{Options, Registry, fork, recovery, seed};
 
 /// The embedded engine. Dropping it stops everything at once, as a crash would; see [`Embedded::shut_down`].
 pub struct Embedded {
@@ -34,7 +34,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) options: Options,
     pub(crate) queues: Queues,
-    pub(crate) gates: Gates,
+    pub(crate) budgets: Arc<Budgets>,
     pub(crate) timers: Timers,
     /// The runs in memory. Whoever sends to a run or evicts one holds this lock, so no input is lost between the two.
     active: Mutex<HashMap<RunId, Active>>,
@@ -73,9 +73,10 @@ impl Embedded {
         registry: Registry,
         options: Options,
     ) -> Result<Self, EngineError> {
+        let budgets = open_budgets(&journal, &options).await?;
         let core = Arc::new(Core {
+            budgets,
             queues: Queues::new(&options.queues),
-            gates: Gates::new(options.gates.clone(), options.clock, std::collections::HashMap::new()),
             loads: Arc::new(Semaphore::new(options.recovery_concurrency.max(1))),
             journal,
             registry,
@@ -111,11 +112,6 @@ impl Embedded {
         }
         self.tasks.iter().for_each(AbortHandle::abort);
         self.core.close();
-    }
-
-    /// The gates of all targets that turned up: what they know of their targets, and how many attempts wait at them.
-    pub fn gates(&self) -> Vec<GateView> {
-        self.core.gates.views()
     }
 
     /// How many runs are in memory.
@@ -567,6 +563,20 @@ impl Core {
             let _ = tokio::time::timeout(std::time::Duration::from_millis(50), left).await;
         }
     }
+}
+
+/// Reads what was spent of the budgets that many runs share; without any, nothing is read.
+async fn open_budgets(journal: &Arc<dyn Journal>, options: &Options) -> Result<Arc<Budgets>, EngineError> {
+    let (rules, clock) = (options.budgets.rules(), options.clock);
+    if rules.is_empty() {
+        return Ok(Budgets::new(rules, &[], clock));
+    }
+    let journal = Arc::clone(journal);
+    let spent = tokio::task::spawn_blocking(move || {
+        let spent = seed::spent(&*journal, &rules, clock.now())?;
+        Ok(Budgets::new(rules, &spent, clock))
+    });
+    spent.await.map_err(|_| EngineError::Stopped)?.map_err(unavailable)
 }
 
 fn unavailable(error: Error) -> EngineError {

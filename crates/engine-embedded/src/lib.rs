@@ -7,20 +7,20 @@
 //! What this crate is not: it decides no retry and no compensation (the workflow core does), and it knows no SQL.
 
 mod attempt;
+mod budget;
 mod clock;
 mod control;
 mod engine;
 mod fork;
-mod gate;
 mod options;
-mod place;
 mod queue;
 mod recovery;
 pub mod replay;
 mod run;
+mod seed;
 mod timer;
 
+pub use budget::SharedBudgets;
 pub use clock::Clock;
 pub use engine::Embedded;
-pub use gate::GateView;
-pub use options::{GateOptions, Options, QueueOptions, Registry};
+pub use options::{Options, QueueOptions, Registry};
