@@ -8,13 +8,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use midwatch_workflow::{
-    Charge, Class, Failure, OpId, Payload, Reporter, Spent, StepContext, StepDefinition, panic_message,
+    Charge, Class, Failure, Headroom, OpId, Payload, Reporter, Spent, StepContext, StepDefinition,
+    panic_message,
 };
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::budget::Account;
+use crate::gate::TargetGate;
 use crate::run::{Input, Reply};
 
 /// What runs an attempt, apart from the step's own code.
@@ -79,6 +81,8 @@ async fn watched<F: Future>(
 pub(crate) struct Reports {
     op: OpId,
     run: UnboundedSender<Input>,
+    /// Where what the target says of its limits goes.
+    gate: Option<Arc<TargetGate>>,
     /// What the attempt draws on, if any budget concerns it.
     account: Option<Arc<Account>>,
     /// At most one report is on its way to the run; newer ones replace it.
@@ -113,7 +117,12 @@ pub(crate) struct Report {
 const BEAT_SPACING: Duration = Duration::from_millis(500);
 
 impl Reports {
-    pub(crate) fn new(op: OpId, run: UnboundedSender<Input>, account: Option<Arc<Account>>) -> Arc<Self> {
+    pub(crate) fn new(
+        op: OpId,
+        run: UnboundedSender<Input>,
+        gate: Option<Arc<TargetGate>>,
+        account: Option<Arc<Account>>,
+    ) -> Arc<Self> {
         let state = ReportState {
             sign: Instant::now(),
             posted: None,
@@ -124,7 +133,7 @@ impl Reports {
             replies: Vec::new(),
             is_closed: false,
         };
-        Arc::new(Self { op, run, account, is_posted: AtomicBool::new(false), state: Mutex::new(state) })
+        Arc::new(Self { op, run, gate, account, is_posted: AtomicBool::new(false), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ReportState> {
@@ -198,6 +207,12 @@ impl Reporter for Reports {
             state.posted = Some(now);
             drop(state);
             self.post();
+        }
+    }
+
+    fn headroom(&self, headroom: Headroom) {
+        if let Some(gate) = &self.gate {
+            gate.headroom(headroom);
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::budget::Budgets;
 use crate::control::by_parent;
+use crate::gate::{GateView, Gates};
 use crate::queue::Queues;
 use crate::run::{Driver, Found, Input, Reply, channel};
 use crate::timer::Timers;
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) options: Options,
     pub(crate) queues: Queues,
+    pub(crate) gates: Gates,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) timers: Timers,
     /// The runs in memory. Whoever sends to a run or evicts one holds this lock, so no input is lost between the two.
@@ -77,6 +79,7 @@ impl Embedded {
         let core = Arc::new(Core {
             budgets,
             queues: Queues::new(&options.queues),
+            gates: Gates::new(options.gates.clone(), options.clock, std::collections::HashMap::new()),
             loads: Arc::new(Semaphore::new(options.recovery_concurrency.max(1))),
             journal,
             registry,
@@ -112,6 +115,11 @@ impl Embedded {
         }
         self.tasks.iter().for_each(AbortHandle::abort);
         self.core.close();
+    }
+
+    /// The gates of all targets that turned up: what they know of their targets, and how many attempts wait at them.
+    pub fn gates(&self) -> Vec<GateView> {
+        self.core.gates.views()
     }
 
     /// How many runs are in memory.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use midwatch_workflow::{Name, StepDefinition, WorkflowDefinition};
+use midwatch_workflow::{GatePolicy, Name, StepDefinition, WorkflowDefinition};
 
 use crate::{Clock, SharedBudgets};
 
@@ -16,6 +16,8 @@ pub struct Options {
     pub clock: Clock,
     /// The limits of named queues; a queue without an entry has none.
     pub queues: HashMap<Name, QueueOptions>,
+    /// The gates of targets; all that a step names have one, unless they are turned off.
+    pub gates: GateOptions,
     /// Budgets that many runs share.
     pub budgets: SharedBudgets,
     /// How long a run that only waits stays in memory.
@@ -35,6 +37,7 @@ impl Options {
             worker: worker.into(),
             clock: Clock::system(),
             queues: HashMap::new(),
+            gates: GateOptions::default(),
             budgets: SharedBudgets::default(),
             linger: Duration::from_millis(100),
             drain: Duration::from_secs(30),
@@ -63,6 +66,50 @@ impl QueueOptions {
     #[must_use]
     pub fn per_second(self, rate: f64) -> Self {
         Self { per_second: (rate > 0.0).then_some(rate), ..self }
+    }
+}
+
+/// Which targets have gates, and of what kind. By default all have one with [`GatePolicy::default`].
+#[derive(Clone, Debug)]
+pub struct GateOptions {
+    default: Option<GatePolicy>,
+    own: HashMap<Name, Option<GatePolicy>>,
+}
+
+impl Default for GateOptions {
+    fn default() -> Self {
+        Self { default: Some(GatePolicy::default()), own: HashMap::new() }
+    }
+}
+
+impl GateOptions {
+    /// No gates, but for targets that are given one.
+    pub fn off() -> Self {
+        Self { default: None, own: HashMap::new() }
+    }
+
+    /// The policy of targets that have none of their own.
+    #[must_use]
+    pub fn usual(self, policy: GatePolicy) -> Self {
+        Self { default: Some(policy), ..self }
+    }
+
+    /// The policy of one target.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<Name>, policy: GatePolicy) -> Self {
+        self.own.insert(target.into(), Some(policy));
+        self
+    }
+
+    /// No gate for one target.
+    #[must_use]
+    pub fn target_off(mut self, target: impl Into<Name>) -> Self {
+        self.own.insert(target.into(), None);
+        self
+    }
+
+    pub(crate) fn policy(&self, target: &Name) -> Option<GatePolicy> {
+        self.own.get(target).copied().unwrap_or(self.default)
     }
 }
 

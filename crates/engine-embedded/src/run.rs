@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::attempt::{self, Limits, Report, Reports};
 use crate::budget::RunAccount;
 use crate::engine::Core;
+use crate::place::{Place, Places};
 use crate::queue::Permit;
 use crate::replay::{Unreplayable, replay, take_in};
 
@@ -31,8 +32,8 @@ pub(crate) enum Input {
     Ended { op: OpId, result: Result<Payload, Failure>, charges: Vec<Charge> },
     /// An attempt has something to report.
     Reported(OpId),
-    /// An attempt's turn in its queue has come.
-    Admitted(OpId, Permit),
+    /// An attempt's turn in its queue or at its gate has come.
+    Admitted(OpId, Place),
     /// A child run ended.
     ChildEnded { op: OpId, result: RunResult },
     /// What the journal knows of a child that an earlier process, or an earlier life of the run, asked for.
@@ -85,7 +86,8 @@ pub(crate) struct Driver {
     running: BTreeMap<OpId, Running>,
     /// Asked for but held back by a queue, a pause, missing code or the engine's stop.
     held: BTreeMap<OpId, Attempt>,
-    permits: BTreeMap<OpId, Permit>,
+    /// What attempts that have not started have of the places that they need.
+    places: BTreeMap<OpId, Places>,
     /// Children that the journal asks for and that may have been started or not.
     looked_up: BTreeMap<OpId, Child>,
     dues: BTreeSet<(Timestamp, Due)>,
@@ -206,7 +208,7 @@ impl Driver {
             started: None,
             running: BTreeMap::new(),
             held: BTreeMap::new(),
-            permits: BTreeMap::new(),
+            places: BTreeMap::new(),
             looked_up: BTreeMap::new(),
             dues: BTreeSet::new(),
             summary: SummaryState { key: None, at: Instant::now(), is_behind: false },
@@ -394,7 +396,7 @@ impl Driver {
                     self.replies.extend(replies);
                 }
             }
-            Input::Admitted(op, permit) => self.admit(op, permit),
+            Input::Admitted(op, place) => self.admit(op, place),
             Input::ChildEnded { op, result } => {
                 if let Some(Open::Child { .. }) = self.fold.open.get(&op) {
                     self.record(EventKind::ChildEnded { op, result: child_result(result) });
@@ -443,7 +445,8 @@ impl Driver {
                 Due::Queue(_) if self.fold.is_paused => {}
                 Due::Queue(op) => {
                     if let Some(attempt) = self.held.remove(&op) {
-                        let message = format!("no place in queue within {:?}", attempt.queue_timeout);
+                        let places = self.places.remove(&op).unwrap_or_default();
+                        let message = format!("{} for {:?}", places.missing(&attempt), attempt.queue_timeout);
                         let result = Ended::Failed(Failure::new(Class::Timeout, message));
                         self.record(EventKind::AttemptEnded { op, result, charges: Vec::new() });
                     }
@@ -524,7 +527,7 @@ impl Driver {
         }
     }
 
-    /// Whether an attempt must wait, and for what; if not, its place in the queue is taken.
+    /// Whether an attempt must wait, and for what; if not, its places in queue and gate are taken.
     fn wait_reason(&mut self, op: &Op) -> Option<WaitReason> {
         let OpKind::Attempt(attempt) = &op.kind else { return None };
         if self.is_stopping {
@@ -536,14 +539,7 @@ impl Driver {
         if self.engine.registry.step(&attempt.step).is_none() {
             return Some(WaitReason::Code);
         }
-        let queue = self.engine.queues.limited(attempt.queue.as_ref())?;
-        match queue.try_enter() {
-            Some(permit) => {
-                self.permits.insert(op.id, permit);
-                None
-            }
-            None => Some(WaitReason::Queue),
-        }
+        self.take_places(op.id, attempt)
     }
 
     /// Parks the run by the engine: what it asked for beyond the journal is forgotten, and asked for again after.
@@ -670,7 +666,7 @@ impl Driver {
         match op.kind {
             OpKind::Attempt(attempt) => match waits {
                 None => self.start_attempt(id, *attempt, is_alone),
-                Some(WaitReason::Queue) => self.enqueue(id, *attempt),
+                Some(waits @ (WaitReason::Queue | WaitReason::Gate)) => self.enqueue(id, *attempt, waits),
                 Some(WaitReason::Code) => {
                     let message =
                         format!("no step `{}` is registered: start a process that has it", attempt.step);
@@ -694,25 +690,27 @@ impl Driver {
 
     fn start_attempt(&mut self, op: OpId, attempt: Attempt, is_alone: bool) {
         let Some(step) = self.engine.registry.step(&attempt.step).cloned() else { return };
+        let Places { permit, pass, .. } = self.places.remove(&op).unwrap_or_default();
         let account = self.account(&attempt);
         if let Some(failure) = account.as_ref().and_then(|account| account.reached()) {
-            self.permits.remove(&op);
             let result = Ended::Failed(failure);
             return self.record(EventKind::AttemptEnded { op, result, charges: Vec::new() });
         }
-        let reports = Reports::new(op, self.sender.clone(), account);
+        let gate = pass.as_ref().map(|pass| Arc::clone(pass.gate()));
+        let reports = Reports::new(op, self.sender.clone(), gate, account);
         let cx = self.step_context(&attempt, &reports);
         let limits = Limits { timeout: attempt.timeout, heartbeat: attempt.heartbeat };
         let mut body = Box::pin(attempt::run(step, cx, attempt.input, limits, Arc::clone(&reports)));
-        let permit = self.permits.remove(&op);
         // A lone attempt that ends without waiting needs no task of its own.
         if is_alone && let Some((result, charges)) = body.as_mut().now_or_never() {
+            pass.into_iter().for_each(|pass| pass.ended(&result, &charges));
             drop(permit);
             return self.end_attempt(op, result, charges, &reports);
         }
         let sender = self.sender.clone();
         let task = tokio::spawn(async move {
             let (result, charges) = body.await;
+            pass.into_iter().for_each(|pass| pass.ended(&result, &charges));
             let _ = sender.send(Input::Ended { op, result, charges });
         });
         self.running.insert(op, Running { task: task.abort_handle(), reports, _permit: permit });
@@ -749,28 +747,39 @@ impl Driver {
         })
     }
 
-    fn enqueue(&mut self, op: OpId, attempt: Attempt) {
-        let Some(queue) = self.engine.queues.limited(attempt.queue.as_ref()) else { return };
-        let until = self.engine.options.clock.now() + attempt.queue_timeout;
-        self.dues.insert((until, Due::Queue(op)));
+    /// Takes an attempt's places in queue and gate, as far as it needs any, and says which one it must wait for.
+    fn take_places(&mut self, op: OpId, attempt: &Attempt) -> Option<WaitReason> {
+        if !Places::are_needed(&self.engine, attempt) {
+            return None;
+        }
+        self.places.entry(op).or_default().take(&self.engine, attempt)
+    }
+
+    fn enqueue(&mut self, op: OpId, attempt: Attempt, waits: WaitReason) {
+        // The limit is for the whole wait, in the queue and at the gate.
+        if !self.dues.iter().any(|(_, due)| *due == Due::Queue(op)) {
+            let until = self.engine.options.clock.now() + attempt.queue_timeout;
+            self.dues.insert((until, Due::Queue(op)));
+        }
         let sender = self.sender.clone();
-        queue.wait(attempt.priority, Box::new(move |permit| drop(sender.send(Input::Admitted(op, permit)))));
+        let admit = move |place| drop(sender.send(Input::Admitted(op, place)));
+        self.places.entry(op).or_default().wait(&self.engine, &attempt, waits, admit);
         self.held.insert(op, attempt);
     }
 
     /// An attempt's turn has come, unless it is no longer wanted.
-    fn admit(&mut self, op: OpId, permit: Permit) {
-        self.dues.retain(|(_, due)| *due != Due::Queue(op));
+    fn admit(&mut self, op: OpId, place: Place) {
         if self.is_stopping || self.fold.is_paused {
+            self.places.remove(&op);
             return;
         }
         if let Some(attempt) = self.held.remove(&op) {
-            self.permits.insert(op, permit);
-            self.start_held(op, attempt);
+            self.places.entry(op).or_default().add(place);
+            self.release(op, attempt);
         }
     }
 
-    /// Lets attempts go that nothing but their queue holds back any more.
+    /// Lets attempts go that nothing but their queue or gate holds back any more.
     pub(crate) fn release_held(&mut self) {
         if self.is_stopping || self.fold.is_paused {
             return;
@@ -781,13 +790,17 @@ impl Driver {
                     .push((Op { id: op, kind: OpKind::Attempt(Box::new(attempt)) }, Some(WaitReason::Code)));
                 continue;
             }
-            match self.engine.queues.limited(attempt.queue.as_ref()).map(|queue| queue.try_enter()) {
-                Some(None) => self.enqueue(op, attempt),
-                Some(Some(permit)) => {
-                    self.permits.insert(op, permit);
-                    self.start_held(op, attempt);
-                }
-                None => self.start_held(op, attempt),
+            self.release(op, attempt);
+        }
+    }
+
+    /// Starts an attempt that was held if it has all its places, and lets it wait for the next one if not.
+    fn release(&mut self, op: OpId, attempt: Attempt) {
+        match self.take_places(op, &attempt) {
+            Some(waits) => self.enqueue(op, attempt, waits),
+            None => {
+                self.dues.retain(|(_, due)| *due != Due::Queue(op));
+                self.start_held(op, attempt);
             }
         }
     }
@@ -801,7 +814,7 @@ impl Driver {
     fn abandon(&mut self, op: OpId) {
         self.dues.retain(|(_, due)| !matches!(due, Due::Timer(id) | Due::Queue(id) if *id == op));
         self.held.remove(&op);
-        self.permits.remove(&op);
+        self.places.remove(&op);
         // What was asked for and dropped within one poll, or one append, is never begun.
         self.ops.retain(|(asked, _)| asked.id != op || asked.kind == OpKind::CancelChild);
         if let Some(running) = self.running.remove(&op) {
@@ -821,6 +834,7 @@ impl Driver {
     fn end(&mut self, result: &RunResult) {
         self.dues.clear();
         self.held.clear();
+        self.places.clear();
         self.engine.run_ended(self.run, self.fold.summary.parent, result);
     }
 
@@ -832,7 +846,7 @@ impl Driver {
         self.ops.clear();
         self.dues.clear();
         self.held.clear();
-        self.permits.clear();
+        self.places.clear();
         self.looked_up.clear();
         self.rebuild(&events);
         Ok(())

@@ -100,6 +100,8 @@ pub struct RunQuery {
     pub started_from: Option<Timestamp>,
     /// Started before this time; with [`Order::Newest`], the cursor of a page.
     pub started_before: Option<Timestamp>,
+    /// Last changed at this time or later.
+    pub updated_from: Option<Timestamp>,
     /// Last changed before this time.
     pub updated_before: Option<Timestamp>,
     /// In which order.

@@ -23,6 +23,7 @@ impl RunQuery {
             && self.tenant.as_ref().is_none_or(|tenant| run.tenant.as_ref() == Some(tenant))
             && self.started_from.is_none_or(|from| run.started_at >= from)
             && self.started_before.is_none_or(|before| run.started_at < before)
+            && self.updated_from.is_none_or(|from| run.updated_at >= from)
             && self.updated_before.is_none_or(|before| run.updated_at < before)
             && self.text.as_ref().is_none_or(|text| Text::new(text).matches(run))
     }

@@ -22,12 +22,12 @@ async fn ask(cx: StepContext, _: ()) -> Result<Option<u32>, Failure> {
     let before = cx.progress()?;
     let call = CALLS.fetch_add(1, Ordering::SeqCst) + 1;
     cx.heartbeat(&call)?;
-    let reserved = cx.reserve(tokens(1_000)).await;
+    let reserved = cx.reserve(tokens(1_000)).await?;
     if call == 1 {
         std::future::pending::<()>().await;
     }
     reserved.settle(tokens(70));
-    cx.reserve(tokens(5_000)).await.release();
+    cx.reserve(tokens(5_000)).await?.release();
     Ok(before)
 }
 

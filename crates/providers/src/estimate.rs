@@ -46,31 +46,47 @@ pub fn estimate_output(text: &str) -> u64 {
 /// Images and audio are not counted: their cost does not follow from their size.
 pub fn estimate_input(body: &Value) -> u64 {
     let mut chars = Chars::default();
-    for field in
-        ["messages", "input", "contents", "prompt", "system", "instructions", "systemInstruction", "tools"]
-    {
-        count(&body[field], &mut chars);
-    }
+    visit_texts(body, &mut |text| chars.add(text));
+    chars.tokens() + framing(body)
+}
+
+/// The most input tokens that a request body may be, from its characters alone: twice the estimate, since dense text (code,
+/// JSON, names) has two characters a token where prose has four.
+pub fn bound_input(body: &Value) -> u64 {
+    estimate_input(body).saturating_mul(2)
+}
+
+/// Tokens that no text of the body stands for.
+pub(crate) fn framing(body: &Value) -> u64 {
     let messages = ["messages", "input", "contents"].iter().map(|field| match &body[field] {
         Value::Array(items) => items.len() as u64,
         Value::String(_) => 1,
         _ => 0,
     });
-    chars.tokens() + PER_MESSAGE * messages.sum::<u64>() + PER_REQUEST
+    PER_MESSAGE * messages.sum::<u64>() + PER_REQUEST
 }
 
-/// Adds up all strings, except those that say what kind of thing something is, and those that are no text.
-fn count(value: &Value, chars: &mut Chars) {
+/// Visits all texts of a request that are input.
+pub(crate) fn visit_texts(body: &Value, visit: &mut impl FnMut(&str)) {
+    for field in
+        ["messages", "input", "contents", "prompt", "system", "instructions", "systemInstruction", "tools"]
+    {
+        visit_strings(&body[field], visit);
+    }
+}
+
+/// Visits all strings, except those that say what kind of thing something is, and those that are no text.
+fn visit_strings(value: &Value, visit: &mut impl FnMut(&str)) {
     match value {
-        Value::String(text) => chars.add(text),
-        Value::Array(items) => items.iter().for_each(|item| count(item, chars)),
+        Value::String(text) => visit(text),
+        Value::Array(items) => items.iter().for_each(|item| visit_strings(item, visit)),
         Value::Object(members) => {
             let text = members.iter().filter(|(name, _)| {
                 let is_label = matches!(name.as_str(), "role" | "type");
                 let is_media = matches!(name.as_str(), "image_url" | "input_audio" | "inlineData" | "source");
                 !is_label && !is_media
             });
-            text.for_each(|(_, value)| count(value, chars));
+            text.for_each(|(_, value)| visit_strings(value, visit));
         }
         _ => {}
     }

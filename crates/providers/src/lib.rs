@@ -13,16 +13,20 @@ mod provider;
 mod redact;
 mod retry_after;
 mod sse;
+#[cfg(feature = "tokens")]
+mod tokens;
 mod transport;
 mod usage;
 
 pub use classify::{Answer, classify, failed_answer, failed_event};
-pub use estimate::{estimate_input, estimate_output};
+pub use estimate::{bound_input, estimate_input, estimate_output};
 pub use meter::StreamMeter;
 pub use price::{PriceError, Prices, Quote};
 pub use provider::Provider;
 pub use redact::redact;
 pub use retry_after::{RETRY_AFTER_MAX, retry_after};
 pub use sse::{SseError, SseEvent, SseParser};
+#[cfg(feature = "tokens")]
+pub use tokens::{bound_input_counted, count_input};
 pub use transport::{IntoFailure, OrFailure};
 pub use usage::{Report, usage_of};

@@ -15,7 +15,8 @@ use crate::op::{Op, Outcome};
 use crate::pattern::saga;
 use crate::state::{Recorded, Shared, Shield};
 use crate::{
-    Class, Failure, Money, OpId, Payload, RunResult, RunStarted, Spent, Timestamp, WorkflowDefinition,
+    Amount, Budget, Class, Failure, Money, OpId, Payload, RunResult, RunStarted, Spent, Timestamp,
+    WorkflowDefinition,
 };
 
 /// A run in memory.
@@ -131,6 +132,16 @@ impl Execution {
         self.shared.lock().spent
     }
 
+    /// What the run itself may spend, as far as persons raised it by now.
+    pub fn budget(&self) -> Option<Budget> {
+        self.shared.lock().budget
+    }
+
+    /// What the run may spend in all whatever the budgets say that it shares with others, if a person said so.
+    pub fn cleared(&self) -> Option<Amount> {
+        self.shared.lock().cleared
+    }
+
     fn take_in(&mut self, at: Timestamp, input: Input) {
         let mut state = self.shared.lock();
         // Clocks may step back between two processes; a workflow's time does not.
@@ -149,9 +160,7 @@ impl Execution {
             Input::Signal(name, payload) => state.signal(name, payload).into_iter().collect(),
             Input::Cancel(failure) => state.cancel(failure),
             Input::RaiseBudget(usd, tokens) => {
-                if let Some(budget) = &mut state.budget {
-                    budget.raise(usd, tokens);
-                }
+                state.raise_budget(Amount { usd, tokens });
                 Vec::new()
             }
         };

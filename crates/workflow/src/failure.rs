@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Charge;
 use crate::time::millis_option;
+use crate::{Charge, OnReached};
 
 /// What kind of failure it was; the retry policy goes by this and by nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -153,6 +153,9 @@ pub struct Failure {
     /// What the failed attempt spent, where the step says so in its failure rather than to its context.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<Charge>,
+    /// For class `budget`: what the budget that refused wants to happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_reached: Option<OnReached>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
@@ -175,6 +178,7 @@ impl Failure {
             ambiguous: false,
             attempts: 0,
             charges: Vec::new(),
+            on_reached: None,
         }
     }
 

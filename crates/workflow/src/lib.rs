@@ -44,8 +44,8 @@ pub use op::{Attempt, Child, Mismatch, Op, OpKind, Outcome};
 pub use pattern::approval::Approval;
 pub use payload::Payload;
 pub use policy::{
-    Backoff, Budget, Decision, DelayReason, Gate, GatePolicy, GateState, GiveUp, Headroom, Jitter, OnReached,
-    Retried, RetryPolicy, Timeouts, Tried, gate,
+    Amount, Backoff, Budget, Decision, DelayReason, Gate, GatePolicy, GateState, GiveUp, Headroom, Jitter,
+    OnReached, Pool, Retried, RetryPolicy, Timeouts, Tried, gate, pool,
 };
 pub use state::{OPS_PENDING_MAX, Recorded};
 pub use step_context::{AttemptInfo, Reporter, Reservation, RunInfo, StepContext};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::{AttemptScheduled, EventKind, Note, TimerPurpose, WaitReason};
-use crate::{Charge, Failure, Name, OpId, ParkReason, Payload, Resolution, RunId, Timestamp, WorkflowId};
+use crate::{
+    Budget, Charge, Failure, Name, OpId, ParkReason, Payload, Resolution, RunId, Timestamp, WorkflowId,
+};
 
 /// One thing that a workflow asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +83,8 @@ pub struct Attempt {
     pub undo: Option<Name>,
     /// For a compensation: the first operation of the step that it undoes.
     pub undoes: Option<OpId>,
+    /// What the step's budget leaves to this attempt.
+    pub budget: Option<Budget>,
 }
 
 /// A child run to be started.

@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use crate::op::{Op, OpKind, Outcome};
 use crate::pattern::saga::Undo;
-use crate::{Budget, Class, Failure, Name, OpId, Payload, RunStarted, Spent, Timestamp};
+use crate::{Amount, Budget, Class, Failure, Name, OpId, Payload, RunStarted, Spent, Timestamp};
 
 /// How many operations a run may have under way at once.
 pub const OPS_PENDING_MAX: usize = 10_000;
@@ -45,6 +45,8 @@ impl Shared {
             uses: HashMap::new(),
             patches: HashMap::new(),
             spent: Spent::default(),
+            raised: Amount::default(),
+            cleared: None,
             undos: Vec::new(),
             draws: 0,
         };
@@ -72,6 +74,10 @@ pub(crate) struct State {
     uses: HashMap<Name, u32>,
     patches: HashMap<String, bool>,
     pub(crate) spent: Spent,
+    /// What persons added to the run's budget.
+    pub(crate) raised: Amount,
+    /// What the run may spend in all whatever the budgets say that it shares with others.
+    pub(crate) cleared: Option<Amount>,
     pub(crate) undos: Vec<Undo>,
     draws: u64,
 }
@@ -249,6 +255,15 @@ impl State {
     /// Whether some operation may still be answered.
     pub(crate) fn is_waiting(&self) -> bool {
         self.slots.values().any(|slot| matches!(slot.progress, SlotProgress::Pending(_)))
+    }
+
+    /// A person lets the run spend more. Of budgets that it shares with other runs, this one run gets more.
+    pub(crate) fn raise_budget(&mut self, more: Amount) {
+        if let Some(budget) = &mut self.budget {
+            budget.raise(more.usd, more.tokens);
+        }
+        self.raised = self.raised.plus(more);
+        self.cleared = Some(more.clears(self.cleared, Amount::from(&self.spent)));
     }
 
     /// Counts the uses of a step's name.

@@ -70,11 +70,11 @@ pub trait Reporter: Send + Sync {
     /// What the attempt has spent so far.
     fn spent(&self) -> Spent;
 
-    /// Books an upper bound of what is about to be spent and gives its place once that is durable; see
-    /// [`StepContext::reserve`]. An engine without this books nothing beforehand.
-    fn reserve(&self, bound: Charge) -> BoxFuture<'_, usize> {
+    /// Books an upper bound of what is about to be spent and gives its place once that is durable, or refuses if it would
+    /// cross a budget; see [`StepContext::reserve`]. An engine without this books nothing beforehand and refuses nothing.
+    fn reserve(&self, bound: Charge) -> BoxFuture<'_, Result<usize, Failure>> {
         drop(bound);
-        Box::pin(std::future::ready(usize::MAX))
+        Box::pin(std::future::ready(Ok(usize::MAX)))
     }
 
     /// Replaces a bound by what was really spent; `None` if that was nothing.
@@ -191,9 +191,31 @@ impl StepContext {
     /// If the process dies during the call, nobody can know what it cost. The bound then stands in the books, marked as
     /// one, so that such spend is never silently zero: what was booked exactly, and that plus all bounds, enclose the
     /// provider's bill. When the call is over, [`Reservation::settle`] puts the real cost in the bound's place.
-    pub async fn reserve(&self, bound: Charge) -> Reservation {
-        let place = self.0.reporter.reserve(Charge { certainty: Certainty::Bound, ..bound }).await;
-        Reservation { reporter: Arc::clone(&self.0.reporter), place }
+    ///
+    /// A call that would cross a budget of the step, the run, the workflow's day or the tenant is refused before it is
+    /// sent. What other calls have reserved counts like what they have spent; if only that stands in the way, this waits
+    /// up to a minute for them to be over. A bound without a price is held against limits of tokens alone.
+    ///
+    /// ```
+    /// use midwatch_workflow::{Charge, Failure, Money, StepContext, Usage};
+    ///
+    /// async fn ask(cx: &StepContext) -> Result<(), Failure> {
+    ///     let usage = Usage { calls: 1, input: 900, output: 500, ..Usage::default() };
+    ///     let target = "local:llama".to_owned();
+    ///     let bound = Charge { target, usage, cost: Some(Money::from_cents(2)), ..Charge::default() };
+    ///     let reserved = cx.reserve(bound.clone()).await?;
+    ///     // Here the call is made, with whatever client.
+    ///     reserved.settle(Charge { cost: Some(Money::from_cents(1)), ..bound });
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Class `budget`, which says what the call may take, of which budget, and what is left of it. Give it back from the
+    /// step as it is: the run is then parked until somebody raises the budget, or fails, as the budget says.
+    pub async fn reserve(&self, bound: Charge) -> Result<Reservation, Failure> {
+        let place = self.0.reporter.reserve(Charge { certainty: Certainty::Bound, ..bound }).await?;
+        Ok(Reservation { reporter: Arc::clone(&self.0.reporter), place })
     }
 
     /// What the attempt has spent so far.

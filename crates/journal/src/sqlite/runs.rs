@@ -130,6 +130,7 @@ fn searches(query: &RunQuery, hits: &Hits) -> Vec<Search> {
     common.and(query.tenant.clone(), "tenant = ?");
     common.and(query.started_from.map(|at| column(at.as_micros())), "started_at >= ?");
     common.and(query.started_before.map(|at| column(at.as_micros())), "started_at < ?");
+    common.and(query.updated_from.map(|at| column(at.as_micros())), "updated_at >= ?");
     common.and(query.updated_before.map(|at| column(at.as_micros())), "updated_at < ?");
     match hits {
         Hits::Few(ids) => {

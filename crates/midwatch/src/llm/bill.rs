@@ -1,16 +1,15 @@
 //! What a call costs, booked whatever becomes of it.
 
-use midwatch_providers::{Report, StreamMeter, usage_of};
-use midwatch_workflow::{Certainty, Charge, Failure, Reservation, StepContext, Usage};
+use std::sync::Arc;
+
+use midwatch_providers::{Report, StreamMeter, estimate_input, usage_of};
+use midwatch_workflow::{Certainty, Charge, Failure, Reservation, StepContext};
 use serde_json::Value;
 
+use super::bound;
 use super::endpoint::Endpoint;
 use crate::http::now;
 use crate::prices::prices;
-
-/// Real tokens for each estimated one, at most: dense text (code, JSON, names) has two characters a token where prose has
-/// four.
-const BOUND_FACTOR: u64 = 2;
 
 /// A call under way. Dropped before it is settled, it books an estimate of what had come by then, or leaves the bound if
 /// nothing had.
@@ -23,17 +22,21 @@ pub(super) struct Bill {
 }
 
 impl Bill {
-    /// Reserves the most that the call can cost, so that it is in the journal before the call is sent.
-    pub(super) async fn open(cx: &StepContext, endpoint: &Endpoint, input: u64, output_max: u64) -> Self {
-        let usage = Usage { calls: 1, input: input * BOUND_FACTOR, output: output_max, ..Usage::default() };
-        let report = Report { usage, ..Report::default() };
-        let bound = prices().price(report.charge(&endpoint.target), &report, now());
-        Self {
-            reservation: Some(cx.reserve(bound).await),
+    /// Reserves the most that the call can cost, so that it is in the journal, and within all budgets, before the call is
+    /// sent.
+    pub(super) async fn open(
+        cx: &StepContext,
+        endpoint: &Endpoint,
+        body: &Arc<Value>,
+        output_max: u64,
+    ) -> Result<Self, Failure> {
+        let reservation = bound::reserve(cx, &endpoint.target, body, output_max).await?;
+        Ok(Self {
+            reservation: Some(reservation),
             target: endpoint.target.clone(),
-            meter: StreamMeter::new(endpoint.provider(), input),
+            meter: StreamMeter::new(endpoint.provider(), estimate_input(body)),
             is_begun: false,
-        }
+        })
     }
 
     /// The answer has begun: from now on what was seen counts, and no longer the bound.

@@ -5,7 +5,8 @@
 //! and `traceparent`; its answer is streamed, each chunk is a sign of life, and silence between chunks beyond a limit ends
 //! it (class `stalled`). What it costs is booked on the attempt in every case:
 //!
-//! - before it is sent, the most that it can cost is reserved, so that a killed process leaves a bound and not a hole;
+//! - before it is sent, the most that it can cost is reserved, so that a killed process leaves a bound and not a hole; a
+//!   call that might cross a budget is not sent;
 //! - after a whole answer, what the provider says;
 //! - after a cut, stalled or failed stream, and if the attempt is dropped in the middle, an estimate from what was seen;
 //! - after an error, the usage that the error reports, if any.
@@ -13,6 +14,7 @@
 mod answer;
 mod anthropic;
 mod bill;
+mod bound;
 mod draft;
 mod endpoint;
 mod message;
@@ -21,5 +23,6 @@ mod request;
 mod stream;
 
 pub use answer::{Answer, Finish};
+pub use bound::bound;
 pub use message::{Message, Tool, ToolCall};
 pub use request::{LlmRequest, StepLlm};

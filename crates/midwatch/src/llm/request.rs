@@ -1,8 +1,9 @@
 //! A call of a model.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use midwatch_providers::{estimate_input, failed_answer};
+use midwatch_providers::failed_answer;
 use midwatch_workflow::{Failure, StepContext};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64;
@@ -183,12 +184,13 @@ impl LlmRequest {
     ///
     /// # Errors
     /// Classified by the provider's rules; `stalled` and `connection`, ambiguous, for streams that fall silent or break;
-    /// `content_filtered` if the answer was withheld. What was used is booked in any case.
+    /// `content_filtered` if the answer was withheld. What was used is booked in any case. `budget` if the call might cross
+    /// one: it is not sent then.
     pub async fn send(self) -> Result<Answer, Failure> {
         let Self { cx, target, base_url, key, wanted, silence, on_text } = self;
         let endpoint = Endpoint::find(&target, base_url, key, |name| std::env::var(name).ok())?;
-        let body = wanted.body(&endpoint);
-        let mut bill = Bill::open(&cx, &endpoint, estimate_input(&body), wanted.output_tokens_max).await;
+        let body = Arc::new(wanted.body(&endpoint));
+        let mut bill = Bill::open(&cx, &endpoint, &body, wanted.output_tokens_max).await?;
         let mut response = match request(&cx, &endpoint, &body).send_within(silence.first).await {
             Ok(response) => response,
             Err(failure) => {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use midwatch::{
-    AttemptInfo, Certainty, Charge, Name, Payload, Reporter, RunId, RunInfo, Spent, StepContext, Timestamp,
-    WorkflowId,
+    AttemptInfo, Certainty, Charge, Failure, Name, Payload, Reporter, RunId, RunInfo, Spent, StepContext,
+    Timestamp, WorkflowId,
 };
 
 /// What an attempt reported.
@@ -51,11 +51,11 @@ impl Reporter for Reported {
         spent
     }
 
-    fn reserve(&self, bound: Charge) -> BoxFuture<'_, usize> {
+    fn reserve(&self, bound: Charge) -> BoxFuture<'_, Result<usize, Failure>> {
         assert_eq!(bound.certainty, Certainty::Bound);
         let mut charges = self.charges.lock().unwrap();
         charges.push(Some(bound));
-        Box::pin(std::future::ready(charges.len() - 1))
+        Box::pin(std::future::ready(Ok(charges.len() - 1)))
     }
 
     fn settle(&self, place: usize, charge: Option<Charge>) {

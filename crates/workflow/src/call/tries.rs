@@ -11,8 +11,8 @@ use crate::pattern::saga::{self, Undo, UndoOf};
 use crate::policy::{Decision, DelayReason, GiveUp, OnReached, Tried};
 use crate::state::Answer;
 use crate::{
-    Charge, Class, Failure, KeyScope, Name, OpId, ParkReason, Payload, Resolution, Spent, Step, StepOptions,
-    Timestamp, attempt_key, step_key,
+    Amount, Budget, Charge, Class, Failure, KeyScope, Name, OpId, ParkReason, Payload, Resolution, Spent,
+    Step, StepOptions, Timestamp, attempt_key, step_key,
 };
 
 /// A step without its types.
@@ -74,11 +74,15 @@ pub(crate) struct Tries<'a> {
     /// Attempts asked for, lost ones too.
     asked: u32,
     lost: u32,
+    /// Attempts that a budget refused.
+    refused: u32,
     /// Attempts that ended before a person had the step tried again: the policy begins anew, keys and numbers go on.
     forgiven: u32,
     spent: Spent,
-    /// What a person granted beyond the step's own budget.
-    granted: Spent,
+    /// What had been spent when a person last let the step go on: its budget begins anew from there.
+    granted: Amount,
+    /// What persons had added to the run's budget when the step began.
+    raised_before: Amount,
     was_ambiguous: bool,
     first: Option<OpId>,
 }
@@ -87,7 +91,7 @@ impl<'a> Tries<'a> {
     pub(crate) fn begin(cx: &'a Context, spec: &'a StepSpec, input: Payload) -> Self {
         let mut state = cx.shared().lock();
         let nth = state.nth_use(&spec.name);
-        let since = state.now;
+        let (since, raised_before) = (state.now, state.raised);
         drop(state);
         let key = step_key(&cx.shared().key_base, &spec.name, nth).into();
         Self {
@@ -99,9 +103,11 @@ impl<'a> Tries<'a> {
             since,
             asked: 0,
             lost: 0,
+            refused: 0,
             forgiven: 0,
             spent: Spent::default(),
-            granted: Spent::default(),
+            granted: Amount::default(),
+            raised_before,
             was_ambiguous: false,
             first: None,
         }
@@ -138,7 +144,7 @@ impl<'a> Tries<'a> {
     /// Lets the step be tried again after it had failed for good. It is the same step still, so its key stays.
     pub(crate) fn forgive(&mut self) {
         self.since = self.cx.now();
-        self.forgiven = self.asked - self.lost;
+        self.forgiven = self.asked - self.lost - self.refused;
         self.spent = Spent::default();
     }
 
@@ -164,7 +170,26 @@ impl<'a> Tries<'a> {
             target: options.target.clone(),
             undo: self.spec.undo.clone(),
             undoes: self.spec.undoes,
+            budget: self.budget_left(),
         })))
+    }
+
+    /// The step's own budget. What a person adds to the run's while the step is under way, the step may spend as well.
+    fn budget(&self) -> Option<Budget> {
+        let mut budget = self.spec.options.budget?;
+        let raised = self.cx.shared().lock().raised.minus(self.raised_before);
+        budget.raise(raised.usd, raised.tokens);
+        Some(budget)
+    }
+
+    fn budget_left(&self) -> Option<Budget> {
+        let budget = self.budget()?;
+        let spent = Amount::from(&self.spent).minus(self.granted);
+        Some(Budget {
+            usd: budget.usd.map(|limit| limit.minus(spent.usd)),
+            tokens: budget.tokens.map(|limit| limit.saturating_sub(spent.tokens)),
+            ..budget
+        })
     }
 
     fn deadline(&self) -> Timestamp {
@@ -187,6 +212,7 @@ impl<'a> Tries<'a> {
         self.spent.add_all(charges);
         if let Err(failure) = result {
             self.lost += u32::from(failure.class == Class::Lost);
+            self.refused += u32::from(failure.class == Class::Budget);
             self.was_ambiguous |= failure.ambiguous;
         }
     }
@@ -196,13 +222,13 @@ impl<'a> Tries<'a> {
         match failure.class {
             // A new key would do the work twice, and the old one gets the old answer: a person must look.
             Class::ReplayedFailure => return self.ask_person(ParkReason::ReplayedFailure, failure).await,
-            Class::Budget if self.parks_on_budget() => {
+            Class::Budget if self.parks_on(&failure) => {
                 return self.ask_person(ParkReason::Budget, failure).await;
             }
             _ => {}
         }
         let tried = Tried {
-            attempts: self.asked - self.lost - self.forgiven,
+            attempts: self.asked - self.lost - self.refused - self.forgiven,
             lost: self.lost,
             since: self.since,
             cost: self.spent.cost,
@@ -265,7 +291,7 @@ impl<'a> Tries<'a> {
                 return Err(failure);
             }
             match self.ask_person(ParkReason::Budget, failure).await? {
-                Reaction::Again => self.granted = self.spent,
+                Reaction::Again => {}
                 Reaction::Done(output) => return Ok(Some(output)),
             }
         }
@@ -273,19 +299,19 @@ impl<'a> Tries<'a> {
     }
 
     fn budget_reached(&self) -> Option<String> {
-        let step = self.spec.options.budget.and_then(|budget| {
-            let cost = self.spent.cost.minus(self.granted.cost);
-            let mut usage = self.spent.usage;
-            usage.input = usage.input.saturating_sub(self.granted.usage.input);
-            usage.output = usage.output.saturating_sub(self.granted.usage.output);
-            budget
-                .reached(&Spent { usage, cost, unpriced: 0 })
-                .map(|what| format!("step {}: {what}", self.spec.name))
-        });
+        let spent = Amount::from(&self.spent).minus(self.granted);
+        let step = self.budget().and_then(|budget| budget.reached(spent));
+        let step = step.map(|what| format!("step {}: {what}", self.spec.name));
         let state = self.cx.shared().lock();
         step.or_else(|| {
-            state.budget.and_then(|budget| budget.reached(&state.spent)).map(|what| format!("run: {what}"))
+            let run = state.budget.and_then(|budget| budget.reached(Amount::from(&state.spent)));
+            run.map(|what| format!("run: {what}"))
         })
+    }
+
+    /// The budget that refused says so; if it was something else that did, those of step and run say it.
+    fn parks_on(&self, failure: &Failure) -> bool {
+        failure.on_reached.map_or_else(|| self.parks_on_budget(), |rule| rule == OnReached::Park)
     }
 
     fn parks_on_budget(&self) -> bool {
@@ -297,10 +323,19 @@ impl<'a> Tries<'a> {
             .is_some_and(|first| first == OnReached::Park && rules.all(|rule| rule == OnReached::Park))
     }
 
-    async fn ask_person(&self, reason: ParkReason, failure: Failure) -> Result<Reaction, Failure> {
+    async fn ask_person(&mut self, reason: ParkReason, failure: Failure) -> Result<Reaction, Failure> {
         let message = format!("step {}: {failure}", self.spec.name);
-        match park(self.cx, &self.spec.name, reason, message).await? {
-            Resolution::Retry => Ok(Reaction::Again),
+        let asked_at = self.cx.now();
+        let answer = park(self.cx, &self.spec.name, reason, message).await?;
+        // The time that a person takes to answer is not the step's.
+        self.since = self.since + self.cx.now().since(asked_at);
+        match answer {
+            Resolution::Retry => {
+                if reason == ParkReason::Budget {
+                    self.granted = Amount::from(&self.spent);
+                }
+                Ok(Reaction::Again)
+            }
             Resolution::Done(output) => Ok(Reaction::Done(output)),
             Resolution::Fail => Err(self.give_up(failure, GiveUp::Class)),
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Money, Spent};
+use crate::{Amount, Money};
 
 /// A limit on what is spent; the gate stands before every attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -36,14 +36,12 @@ impl Budget {
     }
 
     /// Says what reached the limit, if anything did.
-    pub fn reached(&self, spent: &Spent) -> Option<String> {
-        if let Some(limit) = self.usd.filter(|limit| spent.cost >= *limit) {
-            return Some(format!("{} of {limit} are spent", spent.cost));
+    pub fn reached(&self, spent: Amount) -> Option<String> {
+        if let Some(limit) = self.usd.filter(|limit| spent.usd >= *limit) {
+            return Some(format!("{} of {limit} are spent", spent.usd));
         }
-        let tokens = spent.usage.tokens();
-        self.tokens
-            .filter(|limit| tokens >= *limit)
-            .map(|limit| format!("{tokens} of {limit} tokens are spent"))
+        let limit = self.tokens.filter(|limit| spent.tokens >= *limit)?;
+        Some(format!("{} of {limit} tokens are spent", spent.tokens))
     }
 
     /// Raises the limits that exist.

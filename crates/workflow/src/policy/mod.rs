@@ -4,6 +4,7 @@ mod backoff;
 mod budget;
 pub mod gate;
 mod jitter;
+pub mod pool;
 mod retry;
 mod timeout;
 
@@ -11,5 +12,6 @@ pub use backoff::Backoff;
 pub use budget::{Budget, OnReached};
 pub use gate::{Gate, GatePolicy, GateState, Headroom};
 pub use jitter::Jitter;
+pub use pool::{Amount, Pool};
 pub use retry::{Decision, DelayReason, GiveUp, Retried, RetryPolicy, Tried};
 pub use timeout::Timeouts;
