@@ -8,6 +8,7 @@ pub mod corpus;
 pub mod cost;
 pub mod profile;
 pub mod run;
+pub mod stall;
 pub mod timeline;
 pub mod why;
 mod words;
