@@ -78,8 +78,8 @@ impl Places {
     /// What the attempt waits for, for people.
     pub(crate) fn missing(&self, attempt: &Attempt) -> String {
         match (&attempt.target, &self.ticket) {
-            (Some(target), Some(_)) => format!("the gate of {target} stayed closed"),
-            _ => "no place in the queue".to_owned(),
+            (Some(target), Some(_)) => format!("no place at the gate of {target}"),
+            _ => "no place in queue".to_owned(),
         }
     }
 }
