@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use midwatch_workflow::{GatePolicy, Name, StepDefinition, WorkflowDefinition};
+pub use midwatch_workflow::Registry;
+use midwatch_workflow::{GatePolicy, Name};
 
 use crate::{Clock, SharedBudgets};
 
@@ -110,34 +111,5 @@ impl GateOptions {
 
     pub(crate) fn policy(&self, target: &Name) -> Option<GatePolicy> {
         self.own.get(target).copied().unwrap_or(self.default)
-    }
-}
-
-/// The code that an engine can run, by name.
-#[derive(Clone, Default, Debug)]
-pub struct Registry {
-    workflows: HashMap<Name, WorkflowDefinition>,
-    steps: HashMap<Name, StepDefinition>,
-}
-
-impl Registry {
-    /// Adds a workflow; the last one of a name counts.
-    pub fn add_workflow(&mut self, workflow: WorkflowDefinition) {
-        self.workflows.insert(workflow.name().clone(), workflow);
-    }
-
-    /// Adds a step; the last one of a name counts.
-    pub fn add_step(&mut self, step: StepDefinition) {
-        self.steps.insert(step.name().clone(), step);
-    }
-
-    /// The workflow of this name.
-    pub fn workflow(&self, name: &str) -> Option<&WorkflowDefinition> {
-        self.workflows.get(name)
-    }
-
-    /// The step of this name.
-    pub fn step(&self, name: &str) -> Option<&StepDefinition> {
-        self.steps.get(name)
     }
 }

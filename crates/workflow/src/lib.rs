@@ -21,6 +21,7 @@ pub mod op;
 mod pattern;
 mod payload;
 pub mod policy;
+mod registry;
 mod state;
 mod step_context;
 mod time;
@@ -47,6 +48,7 @@ pub use policy::{
     Amount, Backoff, Budget, Decision, DelayReason, Gate, GatePolicy, GateState, GiveUp, Headroom, Jitter,
     OnReached, Pool, Retried, RetryPolicy, Timeouts, Tried, gate, pool,
 };
+pub use registry::Registry;
 pub use state::{OPS_PENDING_MAX, Recorded};
 pub use step_context::{AttemptInfo, Reporter, Reservation, RunInfo, StepContext};
 pub use time::Timestamp;
