@@ -147,7 +147,7 @@ pub(super) fn excluded(case: &Case<'_>, finding: &Finding<'_>) -> Vec<Excluded> 
         }
     }
     if let Some(budget) = &case.timeline.start.budget {
-        let reached = budget.reached(&case.timeline.spent).is_some();
+        let reached = budget.reached((&case.timeline.spent).into()).is_some();
         rule_out(
             &[Cause::ParkedBudget, Cause::BudgetReached],
             !reached,
