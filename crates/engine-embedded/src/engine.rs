@@ -9,7 +9,7 @@ use midwatch_journal::{Append, Error, Fold, Journal};
 use midwatch_workflow::event::Parent;
 use midwatch_workflow::{
     Child, Class, Engine, EngineError, Event, EventKind, Execution, Failure, ForkKeys, Message, NewRun,
-    OnDuplicate, OpId, Recorded, RunId, RunResult, RunStarted, Started, Timestamp, WorkflowDefinition,
+    OnDuplicate, OpId, Recorded, RunId, RunInfo, RunResult, RunStarted, Started, Timestamp, WorkflowDefinition,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -380,8 +380,9 @@ impl Core {
         self.left.notify_waiters();
     }
 
-    /// Starts a child.
-    pub(crate) fn start_child(self: &Arc<Self>, parent: RunId, op: OpId, child: Child) {
+    /// Starts a child; it runs for the same tenant as its parent.
+    pub(crate) fn start_child(self: &Arc<Self>, of: &RunInfo, op: OpId, child: Child) {
+        let parent = of.run;
         let Some(workflow) = self.registry.workflow(&child.workflow) else {
             let message = format!("no workflow `{}` is registered", child.workflow);
             let failure = Failure::new(Class::InvalidRequest, message);
@@ -390,6 +391,7 @@ impl Core {
         };
         let mut new = NewRun::new(child.workflow, child.input);
         new.workflow_id = Some(child.workflow_id);
+        new.tenant.clone_from(&of.tenant);
         let (start, _) = self.new_run(workflow, new);
         let start = RunStarted { run: child.run, parent: Some(Parent { run: parent, op }), ..start };
         // Nobody waits for the start itself: the child's end is what its parent hears of.

@@ -420,7 +420,7 @@ impl Driver {
             Found::Ended(result) => {
                 return self.record(EventKind::ChildEnded { op, result: child_result(result) });
             }
-            Found::Nothing => self.engine.start_child(self.run, op, child),
+            Found::Nothing => self.engine.start_child(&self.info, op, child),
             Found::Open => {}
         }
         if self.fold.is_cancelled {
@@ -446,8 +446,7 @@ impl Driver {
                 Due::Queue(op) => {
                     if let Some(attempt) = self.held.remove(&op) {
                         let places = self.places.remove(&op).unwrap_or_default();
-                        let message =
-                            format!("{} within {:?}", places.missing(&attempt), attempt.queue_timeout);
+                        let message = format!("{} within {:?}", places.missing(&attempt), attempt.queue_timeout);
                         let result = Ended::Failed(Failure::new(Class::Timeout, message));
                         self.record(EventKind::AttemptEnded { op, result, charges: Vec::new() });
                     }
@@ -677,7 +676,7 @@ impl Driver {
                 Some(_) => drop(self.held.insert(id, *attempt)),
             },
             OpKind::Timer { until, .. } => drop(self.dues.insert((until, Due::Timer(id)))),
-            OpKind::Child(child) => self.engine.start_child(self.run, id, *child),
+            OpKind::Child(child) => self.engine.start_child(&self.info, id, *child),
             OpKind::CancelChild => {
                 if let Some(Open::Child { run, .. }) = self.fold.open.get(&id)
                     && !self.looked_up.contains_key(&id)

@@ -108,17 +108,16 @@ mod tests {
         Charge { usage, certainty, cost: Some(Money::from_cents(input)), ..Charge::default() }
     }
 
-    fn beat(at: u64, op: u32, charges: &[Charge]) -> Event {
-        let kind =
-            EventKind::Heartbeat { op: OpId(op), progress: Payload::null(), charges: charges.to_vec() };
+    fn beat(at: u64, charges: &[Charge]) -> Event {
+        let kind = EventKind::Heartbeat { op: OpId(1), progress: Payload::null(), charges: charges.to_vec() };
         Event { at: Timestamp::from_micros(at), kind }
     }
 
-    fn end(at: u64, op: u32, charges: &[Charge]) -> Event {
+    fn end(at: u64, charges: &[Charge]) -> Event {
         let result = Ended::Failed(Failure::new(Class::Server, "down"));
         Event {
             at: Timestamp::from_micros(at),
-            kind: EventKind::AttemptEnded { op: OpId(op), result, charges: charges.to_vec() },
+            kind: EventKind::AttemptEnded { op: OpId(1), result, charges: charges.to_vec() },
         }
     }
 
@@ -130,16 +129,14 @@ mod tests {
     fn a_charge_counts_once_and_on_the_day_on_which_it_was_reported() {
         let [bound, real, more] =
             [charge(100, Certainty::Bound), charge(70, Certainty::Exact), charge(5, Certainty::Estimated)];
-        let run = [
-            beat(10, 1, &[bound.clone()]),
-            beat(20, 1, &[real.clone()]),
-            beat(30, 1, &[real.clone(), more.clone()]),
-            end(40, 1, &[real, more]),
-        ];
+        let bounded = [bound];
+        let settled = [real];
+        let both = [settled[0].clone(), more];
+        let run = [beat(10, &bounded), beat(20, &settled), beat(30, &both), end(40, &both)];
         for (from, expected) in [(0, 75), (20, 75), (21, 5), (31, 0)] {
             assert_eq!(tokens(&run, from), expected, "from {from}");
         }
         assert_eq!(tokens(&run[..1], 11), 100, "a call that was under way stands with its bound");
-        assert_eq!(tokens(&[beat(10, 1, &[bound.clone()]), end(20, 1, &[bound])], 15), 100);
+        assert_eq!(tokens(&[beat(10, &bounded), end(20, &bounded)], 15), 100);
     }
 }

@@ -10,8 +10,8 @@ use midwatch_engine_embedded::{Embedded, Options, QueueOptions, Registry};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, Lease};
 use midwatch_workflow::{
-    Budget, Data, Engine, EngineError, Failure, InvalidId, Message, Name, NewRun, OnDuplicate, Payload, RunId, RunResult,
-    Step, StepDefinition, Workflow, WorkflowDefinition, WorkflowId,
+    Budget, Data, Engine, EngineError, Failure, InvalidId, Message, Name, NewRun, OnDuplicate, Payload,
+    RunId, RunResult, Step, StepDefinition, Workflow, WorkflowDefinition, WorkflowId,
 };
 use serde::Serialize;
 
@@ -91,9 +91,8 @@ impl Midwatch {
     async fn close(&self) {
         let Some(file) = &self.file else { return };
         let journal = Arc::clone(&file.journal);
-        match tokio::task::spawn_blocking(move || journal.close()).await {
-            Ok(Err(error)) => tracing::warn!(%error, "journal could not be closed cleanly; the next start recovers it"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || journal.close()).await {
+            tracing::warn!(%error, "journal could not be closed cleanly; the next start recovers it");
         }
     }
 }
@@ -125,6 +124,25 @@ impl EmbeddedBuilder {
         self
     }
 
+    /// Limits what all runs of a workflow together may spend in a day (of UTC). Calls under way count with what they may
+    /// take; a restart does not begin anew: what is spent is in the journal.
+    pub fn budget_per_day(mut self, workflow: impl Into<Name>, budget: Budget) -> Self {
+        self.options.budgets.workflow_day.insert(workflow.into(), budget);
+        self
+    }
+
+    /// Limits what all runs for a tenant together may spend, ever.
+    pub fn tenant_budget(mut self, tenant: impl Into<String>, budget: Budget) -> Self {
+        self.options.budgets.tenant.insert(tenant.into(), budget);
+        self
+    }
+
+    /// Limits what all runs for a tenant together may spend in a day (of UTC).
+    pub fn tenant_budget_per_day(mut self, tenant: impl Into<String>, budget: Budget) -> Self {
+        self.options.budgets.tenant_day.insert(tenant.into(), budget);
+        self
+    }
+
     /// Names this process in the journal; by default its id.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
         self.options.worker = name.into();
@@ -149,15 +167,19 @@ impl EmbeddedBuilder {
     /// [`OpenError`], with a code and what to do.
     pub async fn open(self) -> Result<Midwatch, OpenError> {
         let path = self.path.clone();
+        warm_prices();
         let opened = tokio::task::spawn_blocking(move || open_file(&path)).await;
         let (journal, lease) = opened.map_err(|_| OpenError::Engine(EngineError::Stopped))??;
         let shared: Arc<dyn Journal> = Arc::clone(&journal) as _;
         let engine = Embedded::open(shared, self.registry, self.options).await?;
-        Ok(Midwatch {
-            engine: Arc::new(engine),
-            file: Some(File { journal, _lease: lease }),
-        })
+        Ok(Midwatch { engine: Arc::new(engine), file: Some(File { journal, _lease: lease }) })
     }
+}
+
+/// Decodes the price tables beside everything else, so that no call waits for that.
+fn warm_prices() {
+    #[cfg(feature = "http")]
+    drop(tokio::task::spawn_blocking(midwatch_providers::Prices::warm));
 }
 
 fn open_file(path: &Path) -> Result<(Arc<SqliteJournal>, Lease), midwatch_journal::Error> {
@@ -282,7 +304,9 @@ impl<O: Data> RunHandle<O> {
     pub async fn result(&self) -> Result<O, RunError> {
         match self.engine.result(self.run).await? {
             RunResult::Completed(output) => output.read().map_err(|failure| self.failed(failure, 0, 0)),
-            RunResult::Failed { failure, compensated, resolved } => Err(self.failed(failure, compensated, resolved)),
+            RunResult::Failed { failure, compensated, resolved } => {
+                Err(self.failed(failure, compensated, resolved))
+            }
         }
     }
 
@@ -294,7 +318,11 @@ impl<O: Data> RunHandle<O> {
     ///
     /// # Errors
     /// If the run has ended or the payload has no JSON form.
-    pub async fn signal<T: Serialize + ?Sized>(&self, name: impl Into<String>, payload: &T) -> Result<(), StartError> {
+    pub async fn signal<T: Serialize + ?Sized>(
+        &self,
+        name: impl Into<String>,
+        payload: &T,
+    ) -> Result<(), StartError> {
         let payload = Payload::of(payload).map_err(StartError::Input)?;
         let message = Message::Signal { name: name.into(), payload, id: None };
         Ok(self.engine.send(self.run, message).await?)

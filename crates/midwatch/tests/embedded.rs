@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use midwatch::{
-    Backoff, Class, Context, Failure, Midwatch, OnDuplicate, RetryPolicy, RunError, StepContext, step, workflow,
+    Backoff, Class, Context, Failure, Midwatch, OnDuplicate, RetryPolicy, RunError, StepContext, step,
+    workflow,
 };
 
 #[step]
