@@ -111,6 +111,9 @@ impl Fold {
             parent: start.parent,
             forked_from: start.forked_from,
             worker: start.worker.clone(),
+            target: None,
+            queue: None,
+            held: None,
         };
         Self {
             summary,
@@ -221,6 +224,10 @@ impl Fold {
         summary.wake_at = timers.chain(self.deadline.filter(|_| !self.is_cancelled)).min();
         let children = self.open.values().filter(|open| matches!(open, Open::Child { .. })).count();
         summary.children = u32::try_from(children).unwrap_or(u32::MAX);
+        summary.held = self.open.values().find_map(|open| match open {
+            Open::Attempt { scheduled, started: None, .. } => scheduled.waits,
+            _ => None,
+        });
         summary.doing = self.open.values().next().map(Open::describe).unwrap_or_default();
         if let more @ 1.. = self.open.len().saturating_sub(1) {
             summary.doing.push_str(&format!(" (+{more})"));
@@ -251,6 +258,8 @@ impl Fold {
 
     fn schedule(&mut self, attempt: &AttemptScheduled, at: Timestamp) {
         self.summary.attempts += 1;
+        name(&mut self.summary.target, attempt.target.as_deref());
+        name(&mut self.summary.queue, attempt.queue.as_deref());
         let started = attempt.waits.is_none().then_some(at);
         let scheduled = Box::new(AttemptScheduled { input: None, ..attempt.clone() });
         let open = Open::Attempt { scheduled, at, started, beat: None, charges: Vec::new() };
@@ -307,6 +316,7 @@ impl Fold {
         summary.parked = None;
         summary.children = 0;
         summary.doing = String::new();
+        summary.held = None;
         match result {
             RunResult::Completed(_) => {
                 summary.status = Status::Completed;
@@ -342,6 +352,13 @@ impl Fold {
         self.summary.wasted = now.summary.wasted;
         self.summary.worker = now.summary.worker;
         self.signal_ids = now.signal_ids;
+    }
+}
+
+/// Takes a name over without copying one that is there already.
+fn name(kept: &mut Option<String>, new: Option<&str>) {
+    if kept.as_deref() != new {
+        *kept = new.map(str::to_owned);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use midwatch_workflow::event::{ForkedFrom, Parent};
+use midwatch_workflow::event::{ForkedFrom, Parent, WaitReason};
 use midwatch_workflow::{Class, Money, ParkReason, RunId, Spent, Timestamp, WorkflowId};
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +147,15 @@ pub struct RunSummary {
     /// The process that carries it out.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub worker: String,
+    /// The outside party that its latest attempt talks to: who else has trouble with it is asked by this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The queue of its latest attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// What holds an attempt of it back: such a run waits rightly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<WaitReason>,
 }
 
 impl RunSummary {

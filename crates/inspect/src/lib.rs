@@ -1,0 +1,16 @@
+//! Brings journal and views together: reads what a view needs, so much and no more, whatever the size of the journal.
+//!
+//! Views are pure and reach no storage; the journal interprets nothing. Every surface that shows views asks here, so that
+//! all of them answer alike.
+//!
+//! What this crate is not: it decides nothing, prints nothing and writes nothing.
+
+mod cost;
+mod facts;
+mod row;
+mod stall;
+
+pub use cost::{CostQuery, cost};
+pub use facts::{Inspector, owner};
+pub use row::row;
+pub use stall::{Stalled, stalls};
