@@ -3,6 +3,7 @@
 mod budget;
 mod cancel;
 mod completions;
+mod cost;
 mod demo;
 mod doctor;
 mod fork;
@@ -14,8 +15,10 @@ mod retry;
 mod show;
 mod signal;
 mod simulate;
+mod stalls;
 mod tail;
 mod version;
+mod why;
 
 use clap::Subcommand;
 use midwatch_journal::Status;
@@ -31,7 +34,10 @@ pub(crate) enum Command {
     Demo(demo::Demo),
     Ls(ls::Ls),
     Show(show::Show),
+    Why(why::Why),
     Tail(tail::Tail),
+    Cost(cost::Cost),
+    Stalls(stalls::Stalls),
     Signal(signal::Signal),
     Cancel(cancel::Cancel),
     Pause(pause::Pause),
@@ -53,7 +59,10 @@ impl Command {
             Command::Demo(demo) => demo.run(global, out),
             Command::Ls(ls) => ls.run(global, out),
             Command::Show(show) => show.run(global, out),
+            Command::Why(why) => why.run(global, out),
             Command::Tail(tail) => tail.run(global, out),
+            Command::Cost(cost) => cost.run(global, out),
+            Command::Stalls(stalls) => stalls.run(global, out),
             Command::Signal(signal) => signal.run(global, out),
             Command::Cancel(cancel) => cancel.run(global, out),
             Command::Pause(pause) => pause.run(global, out),
