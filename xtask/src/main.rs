@@ -2,6 +2,7 @@
 
 mod bench;
 mod release;
+mod score;
 mod setup;
 mod soak;
 mod test;
@@ -23,6 +24,9 @@ enum Task {
     /// Measures speed and memory, with the machine's own limits in the same run.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Scores answers where the truth is known.
+    #[command(subcommand)]
+    Score(score::Score),
     /// Kills a process at work again and again, and checks that nothing is lost and nothing done twice.
     Soak(soak::Options),
 }
@@ -32,6 +36,7 @@ fn main() -> anyhow::Result<()> {
     match task {
         Task::Test(options) => test::run(&options),
         Task::Bench(bench) => release::or_here(|| bench::run(bench)),
+        Task::Score(score) => score::run(&score),
         Task::Soak(options) => soak::run(&options),
     }
 }

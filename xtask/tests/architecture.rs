@@ -46,6 +46,7 @@ fn data_flows_one_way() {
         ("midwatch-workflow", &[]),
         ("midwatch-journal", &["midwatch-workflow"]),
         ("midwatch-observe", &["midwatch-workflow"]),
+        ("midwatch-inspect", &["midwatch-journal", "midwatch-observe", "midwatch-workflow"]),
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),
         ("midwatch-engine-embedded", &["midwatch-journal", "midwatch-workflow"]),
@@ -66,7 +67,11 @@ fn data_flows_one_way() {
     ]);
     for package in packages() {
         let Some(allowed) = allowed.get(package.name.as_str()) else {
-            assert!(["midwatch-cli", "xtask"].contains(&package.name.as_str()), "{} is not placed yet", package.name);
+            assert!(
+                ["midwatch-cli", "xtask"].contains(&package.name.as_str()),
+                "{} is not placed yet",
+                package.name
+            );
             continue;
         };
         for dependency in dependencies(&package).into_iter().filter(|name| name.starts_with("midwatch")) {
@@ -89,14 +94,27 @@ fn the_workflow_core_has_no_runtime_no_clock_and_no_input_or_output() {
     let packages = packages();
     let core = packages.iter().find(|package| package.name == "midwatch-workflow").expect("the core");
     let known = dependencies(core);
-    for runtime in ["tokio", "async-std", "smol", "rusqlite", "reqwest", "hyper", "rand", "fastrand", "getrandom"] {
+    for runtime in
+        ["tokio", "async-std", "smol", "rusqlite", "reqwest", "hyper", "rand", "fastrand", "getrandom"]
+    {
         assert!(!known.contains(runtime), "the core must not depend on {runtime}");
     }
     let source = core.manifest_path.parent().expect("a folder").join("src");
-    let forbidden =
-        ["std::fs", "std::net", "std::env", "std::process", "std::thread", "std::io::", "SystemTime", "Instant::now", "println!"];
+    let forbidden = [
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "std::io::",
+        "SystemTime",
+        "Instant::now",
+        "println!",
+    ];
     for (path, text) in sources(&source) {
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        for (number, line) in
+            text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"))
+        {
             let found = forbidden.iter().find(|word| line.contains(**word));
             // Turning the error of somebody else's input or output into a failure is no input or output.
             let found = found.filter(|_| !line.contains("std::io::Error"));

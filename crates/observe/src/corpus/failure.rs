@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use midwatch_workflow::event::{Note, TimerPurpose};
-use midwatch_workflow::{Class, DelayReason, Ended, EventKind, Failure, GiveUp};
+use midwatch_workflow::{Class, DelayReason, Ended, EventKind, Failure, GiveUp, ParkReason, Resolution};
 
 use super::tale::{Tale, World};
 use super::{Incident, variants};
@@ -46,6 +46,7 @@ pub(super) fn all() -> Vec<Incident> {
         failed("deadline", Cause::DeadlinePassed, deadline),
         failed("signal", Cause::SignalTimedOut, signal),
         failed("child", Cause::ChildFailed, child),
+        failed("replayed", Cause::ReplayedFailure, replayed),
         failed("own-error", Cause::WorkflowError, own_error),
     ] {
         all.extend(more);
@@ -206,5 +207,30 @@ fn own_error(n: u64) -> Facts {
     let why = ["total is negative", "no candidate is good enough", "cart is empty"];
     let why = why[usize::try_from(n % 3).unwrap_or(0)];
     tale.end_failed(Failure::new(Class::Unknown, why), 0);
+    tale.facts()
+}
+
+/// A receiver replayed an old failure, and a person said to go on as failed.
+fn replayed(n: u64) -> Facts {
+    let world = World::of(n);
+    let mut tale = Tale::begin(world, n);
+    tale.step(world.prepare, 800);
+    let op = tale.ask(world.effect.0);
+    let first = failure(Class::Server, 500, "internal error").ambiguous();
+    let op = tale.fail_and_wait(world.effect.0, op, 1, first, 900, 1_000 * n);
+    let why = failure(Class::ReplayedFailure, 500, "the receiver replays an old 500");
+    tale.after(300).fail(op, why.clone(), Vec::new());
+    tale.park(
+        world.effect.0,
+        ParkReason::ReplayedFailure,
+        "replayed_failure: the receiver replays an old 500",
+    );
+    let question = tale.events.last().and_then(|event| event.kind.op());
+    tale.after(400_000);
+    if let Some(op) = question {
+        tale.push(EventKind::Resolved { op, resolution: Resolution::Fail, by: "ann".to_owned() });
+    }
+    tale.give_up(world.effect.0, 2, GiveUp::Class);
+    tale.end_failed(Failure { attempts: 2, ..why }, 0);
     tale.facts()
 }

@@ -18,6 +18,10 @@ pub(super) fn all() -> Vec<Incident> {
         slow("overloaded", Cause::RetryOverloaded, |n| retries(n, Class::Overloaded, 529, 900)),
         slow("server-errors", Cause::RetryServer, |n| retries(n, Class::Server, 500, 1_500)),
         slow("connections", Cause::RetryConnection, |n| retries(n, Class::Connection, 0, 3_000)),
+        slow("short-timeouts", Cause::RetryTimeout, |n| retries(n, Class::Timeout, 0, 2_000)),
+        slow("unknown-failures", Cause::RetryUnknown, |n| retries(n, Class::Unknown, 0, 700)),
+        slow("long-sleep", Cause::LongSleep, long_sleep),
+        slow("a-little-of-everything", Cause::Unknown, a_little_of_everything),
         slow("all-kinds-of-failures", Cause::RetryMixed, all_kinds),
         slow("timeouts", Cause::TimeoutsBurned, timeouts),
         slow("gate", Cause::GateClosed, |n| held(n, WaitReason::Gate)),
@@ -368,4 +372,39 @@ pub(super) fn child_row(tale: &Tale, run: midwatch_workflow::RunId, status: Stat
     let mut row = tale.neighbour(2, |row| row.status = status);
     row.run = run;
     row
+}
+
+/// It slept longer than its like, and went on.
+fn long_sleep(n: u64) -> Facts {
+    let world = World::of(n);
+    let nap = |tale: &mut Tale, millis: u64| {
+        let op = tale.sleep(millis);
+        tale.after(millis).push(EventKind::TimerFired { op });
+    };
+    let usual = world.usual_with(30, |tale, n| nap(tale, 20_000 + draw(n) % 5_000));
+    let mut tale = Tale::begin(world, n);
+    tale.usual_work(n);
+    nap(&mut tale, 300_000 + draw(n));
+    tale.complete();
+    tale.facts_with(usual)
+}
+
+/// A queue, a pause, a late child and slower calls, a minute each: no one of them is the cause.
+fn a_little_of_everything(n: u64) -> Facts {
+    let world = World::of(n);
+    let mut tale = Tale::begin(world, n);
+    tale.step(world.prepare, 800);
+    let op = tale.ask_held(world.call, WaitReason::Queue);
+    tale.after(60_000 + draw(n) % 3_000).start(op);
+    tale.after(world.call_ms).ok(op, vec![world.charge(n)]);
+    let by = "ann".to_owned();
+    tale.push(EventKind::Paused { reason: String::new(), by: by.clone() });
+    tale.after(62_000).push(EventKind::Resumed { by });
+    let (op, _) = tale.child("render");
+    tale.after(61_000).push(EventKind::ChildEnded { op, result: Ended::Ok(Payload::null()) });
+    let op = tale.ask_held(world.call, WaitReason::Gate);
+    tale.after(63_000).start(op);
+    tale.after(world.call_ms).ok(op, vec![world.charge(n)]);
+    tale.complete();
+    tale.facts()
 }

@@ -135,3 +135,27 @@ words! {
         Unknown = "unknown": "the journal does not say",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_documented_with_its_meaning() {
+        let page = include_str!("../../../../docs/why.md");
+        let words = Verdict::ALL.iter().map(|verdict| (verdict.as_str(), verdict.meaning()));
+        for (word, meaning) in words.chain(Cause::ALL.iter().map(|cause| (cause.as_str(), cause.meaning()))) {
+            assert!(
+                page.contains(&format!("| `{word}` | {meaning} |")),
+                "docs/why.md lacks `{word}`: {meaning}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_cause_occurs_in_an_incident() {
+        let told: Vec<Cause> = crate::corpus::incidents().iter().map(|incident| incident.cause).collect();
+        let missing: Vec<&Cause> = Cause::ALL.iter().filter(|cause| !told.contains(cause)).collect();
+        assert_eq!(missing, Vec::<&Cause>::new());
+    }
+}
