@@ -24,7 +24,7 @@ pub struct CostQuery {
 
 impl Default for CostQuery {
     fn default() -> Self {
-        Self { workflow: None, tenant: None, since: None, runs_max: 5_000, looked_at_max: 300 }
+        Self { workflow: None, tenant: None, since: None, runs_max: 5_000, looked_at_max: 1_000 }
     }
 }
 

@@ -21,6 +21,7 @@ pub fn row(summary: &RunSummary) -> Run {
         failures: summary.failures,
         spent: summary.spent,
         wasted: summary.wasted,
+        spent_by: summary.spent_by.clone(),
         children: summary.children,
         doing: summary.doing.clone(),
         parked: summary.parked,

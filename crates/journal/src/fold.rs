@@ -101,6 +101,7 @@ impl Fold {
             failures: 0,
             spent: Spent::default(),
             wasted: Money::ZERO,
+            spent_by: BTreeMap::new(),
             children: 0,
             doing: String::new(),
             status_text: None,
@@ -281,6 +282,12 @@ impl Fold {
     fn end_attempt(&mut self, op: OpId, result: &Ended, charges: &[Charge]) {
         let open = self.open.remove(&op);
         self.summary.spent.add_all(charges);
+        for charge in charges {
+            match self.summary.spent_by.get_mut(&charge.target) {
+                Some(spent) => spent.add(charge),
+                None => self.summary.spent_by.entry(charge.target.clone()).or_default().add(charge),
+            }
+        }
         match result {
             Ended::Ok(_) => {
                 self.summary.steps += 1;
@@ -350,6 +357,7 @@ impl Fold {
         self.summary.failures = now.summary.failures;
         self.summary.spent = now.summary.spent;
         self.summary.wasted = now.summary.wasted;
+        self.summary.spent_by = now.summary.spent_by;
         self.summary.worker = now.summary.worker;
         self.signal_ids = now.signal_ids;
     }

@@ -1,5 +1,6 @@
 //! What lists show of a run: kept beside the journal in the same transaction, and recomputable from it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use midwatch_workflow::event::{ForkedFrom, Parent, WaitReason};
@@ -117,6 +118,9 @@ pub struct RunSummary {
     pub spent: Spent,
     /// What failed attempts cost of it.
     pub wasted: Money,
+    /// What all attempts spent, by whom was paid, `provider:model`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub spent_by: BTreeMap<String, Spent>,
     /// How many child runs it waits for.
     #[serde(default)]
     pub children: u32,

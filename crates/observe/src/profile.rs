@@ -114,8 +114,17 @@ pub struct StepProfile {
 impl Profile {
     /// Measures a run.
     pub fn of(timeline: &Timeline, events: &[Event], now: Timestamp) -> Self {
+        Self::measure(timeline, events, now, now)
+    }
+
+    /// Measures a run that no process carries out: nothing has run since its last event.
+    pub fn of_left(timeline: &Timeline, events: &[Event], now: Timestamp) -> Self {
+        Self::measure(timeline, events, now, timeline.last.at)
+    }
+
+    fn measure(timeline: &Timeline, events: &[Event], now: Timestamp, alive: Timestamp) -> Self {
         let end = timeline.end.as_ref().map_or(now.max(timeline.last.at), |end| end.mark.at);
-        let mut spans = Spans { end, list: Vec::new() };
+        let mut spans = Spans { end, alive, list: Vec::new() };
         timeline.entries.iter().for_each(|entry| spans.add(entry));
         let dormant = dormant(events);
         let whole = end.since(timeline.started.at);
@@ -194,6 +203,8 @@ struct Label {
 
 struct Spans {
     end: Timestamp,
+    /// When a process was last seen at work.
+    alive: Timestamp,
     list: Vec<(Timestamp, Timestamp, Label)>,
 }
 
@@ -283,6 +294,10 @@ impl Spans {
                 let label = Label { part: Part::FailedAttempts, class: Some(class), is_asked: false };
                 self.label(started.at, to, label);
             }
+            None if attempt.is_open() => {
+                self.push(started.at, to.min(self.alive), Part::Executing);
+                self.push(self.alive.max(started.at), to, Part::ProcessLost);
+            }
             _ => self.push(started.at, to, Part::Executing),
         }
     }
@@ -342,8 +357,7 @@ impl Spans {
     fn at_once(&self) -> u64 {
         let runs = |label: &Label| matches!(label.part, Part::Executing | Part::FailedAttempts);
         let mut changes: Vec<(Timestamp, i64)> = Vec::new();
-        for (from, to, label) in self.list.iter().filter(|(_, _, label)| runs(label)) {
-            let _ = label;
+        for (from, to, _) in self.list.iter().filter(|(_, _, label)| runs(label)) {
             changes.extend([(*from, 1), (*to, -1)]);
         }
         changes.sort_unstable();

@@ -1,5 +1,7 @@
 //! A run in a list, as views need it: what the journal keeps beside the events of every run.
 
+use std::collections::BTreeMap;
+
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{Class, Money, ParkReason, RunId, Spent, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -77,6 +79,9 @@ pub struct Run {
     /// What failed attempts cost of it.
     #[serde(default)]
     pub wasted: Money,
+    /// What all attempts spent, by whom was paid, `provider:model`.
+    #[serde(default)]
+    pub spent_by: BTreeMap<String, Spent>,
     /// How many child runs it waits for.
     #[serde(default)]
     pub children: u32,

@@ -25,7 +25,7 @@ Examples:
   midwatch cost --workflow research --svg cost.svg
 
 WASTED is what failed attempts cost. A cost with `?` has parts without a known price. The newest runs are read (--runs);
-what steps and models cost is read from the events of the costliest of them, and the report says which share that is.
+what steps cost is read from the events of the costliest of them, and the report says which share of the cost that is.
 JSON: one object; money is pico-dollars (10⁻¹² USD). A red bar lies beyond three times the median.")]
 pub(crate) struct Cost {
     /// What it is broken down by

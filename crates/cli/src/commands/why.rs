@@ -228,8 +228,11 @@ fn lines(answer: &Answer, width: usize) -> Vec<String> {
         .collect();
     field("time", &parts.join(" · "));
     if answer.spent != midwatch_workflow::Spent::default() {
-        let wasted = amount::money(answer.wasted);
-        field("cost", &format!("{}, {wasted} of it on failed attempts", amount::spent(&answer.spent)));
+        let wasted = match answer.wasted.as_picos() {
+            0 => String::new(),
+            _ => format!(", {} of it on failed attempts", amount::money(answer.wasted)),
+        };
+        field("cost", &format!("{}{wasted}", amount::spent(&answer.spent)));
     }
     let tries: Vec<&str> = answer.tries.iter().map(|one| one.word.as_str()).collect();
     field("tries", &tries.join(" "));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose, WaitReason};
 use midwatch_workflow::{
     Charge, Class, DelayReason, Ended, Event, EventKind, Failure, GiveUp, Money, Name, OpId, ParkReason,
-    Payload, RunId, RunResult, RunStarted, Timestamp, Usage, WorkflowId,
+    Payload, RunId, RunResult, RunStarted, Spent, Timestamp, Usage, WorkflowId,
 };
 
 use crate::baseline::Baselines;
@@ -396,6 +396,12 @@ impl Tale {
     pub fn row(&self, status: Status) -> Run {
         let timeline = Timeline::of(&self.events);
         let (spent, wasted) = timeline.as_ref().map(|told| (told.spent, told.wasted)).unwrap_or_default();
+        let mut spent_by: std::collections::BTreeMap<String, Spent> = std::collections::BTreeMap::new();
+        for charge in
+            timeline.iter().flat_map(Timeline::steps).flat_map(|step| &step.attempts).flat_map(|a| &a.charges)
+        {
+            spent_by.entry(charge.target.clone()).or_default().add(charge);
+        }
         let steps = timeline.as_ref().map_or(0, |told| told.steps().count() as u64);
         let started = self.events.first().map_or(self.at, |event| event.at);
         Run {
@@ -414,6 +420,7 @@ impl Tale {
             failures: 0,
             spent,
             wasted,
+            spent_by,
             children: 0,
             doing: String::new(),
             parked: None,

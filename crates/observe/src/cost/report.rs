@@ -1,11 +1,11 @@
 //! What many runs cost: by whatever, and spread how.
 //!
-//! Lists of runs say what each cost in all. What one step or model cost is in the events alone, so a report by those is made
-//! from the bookings of as many runs as were looked at, and says which share of the whole that is.
+//! Lists of runs say what each cost in all, and by whom was paid. What one step cost is in the events alone, so a report by
+//! steps is made from the bookings of as many runs as were looked at, and says which share of the whole that is.
 
 use std::collections::BTreeMap;
 
-use midwatch_workflow::{Certainty, Money, RunId, Timestamp};
+use midwatch_workflow::{Certainty, Money, RunId, Spent, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Booking, Distribution};
@@ -36,7 +36,7 @@ pub enum By {
 impl By {
     /// Whether lists of runs do not say it.
     pub const fn needs_bookings(self) -> bool {
-        matches!(self, By::Step | By::Model | By::Target)
+        matches!(self, By::Step)
     }
 }
 
@@ -57,7 +57,7 @@ pub struct Line {
     pub output: u64,
     /// What is priced of it.
     pub cost: Money,
-    /// What failed attempts cost of it.
+    /// What failed attempts cost of it; not told by model and target.
     pub wasted: Money,
     /// Charges without a known price.
     pub unpriced: u64,
@@ -120,7 +120,11 @@ impl Report {
     pub fn of(runs: &[Run], bookings: &[(RunId, Vec<Booking>)], by: By) -> Self {
         let mut total = Line { key: "total".to_owned(), ..Line::default() };
         runs.iter().for_each(|run| total.add_run(run));
-        let lines = if by.needs_bookings() { by_bookings(bookings, by) } else { by_runs(runs, by) };
+        let lines = match by {
+            By::Step => by_steps(bookings),
+            By::Model | By::Target => by_parties(runs, by),
+            By::Workflow | By::Run | By::Tenant | By::Day => by_runs(runs, by),
+        };
         let mut certainties = Certainties::default();
         for booking in bookings.iter().flat_map(|(_, bookings)| bookings) {
             match booking.certainty {
@@ -150,15 +154,18 @@ impl Report {
 
 impl Line {
     fn add_run(&mut self, run: &Run) {
-        let usage = &run.spent.usage;
-        self.runs += 1;
-        self.calls = self.calls.saturating_add(usage.calls);
-        self.input = self.input.saturating_add(usage.input);
-        self.cached = self.cached.saturating_add(usage.cached);
-        self.output = self.output.saturating_add(usage.output);
-        self.cost += run.spent.cost;
+        self.add_spent(&run.spent);
         self.wasted += run.wasted;
-        self.unpriced += run.spent.unpriced;
+    }
+
+    fn add_spent(&mut self, spent: &Spent) {
+        self.runs += 1;
+        self.calls = self.calls.saturating_add(spent.usage.calls);
+        self.input = self.input.saturating_add(spent.usage.input);
+        self.cached = self.cached.saturating_add(spent.usage.cached);
+        self.output = self.output.saturating_add(spent.usage.output);
+        self.cost += spent.cost;
+        self.unpriced += spent.unpriced;
     }
 
     fn add_booking(&mut self, booking: &Booking) {
@@ -191,24 +198,30 @@ fn by_runs(runs: &[Run], by: By) -> Vec<Line> {
     sorted(lines)
 }
 
-fn by_bookings(bookings: &[(RunId, Vec<Booking>)], by: By) -> Vec<Line> {
+fn by_steps(bookings: &[(RunId, Vec<Booking>)]) -> Vec<Line> {
     let mut lines: BTreeMap<String, Line> = BTreeMap::new();
     for (_, bookings) in bookings {
         let mut seen: Vec<&str> = Vec::new();
         for booking in bookings {
-            let key = match by {
-                By::Step => booking.step.as_str(),
-                By::Model => {
-                    booking.target.split_once(':').map_or(booking.target.as_str(), |(_, model)| model)
-                }
-                _ => booking.target.as_str(),
-            };
-            let line = lines.entry(key.to_owned()).or_default();
+            let line = lines.entry(booking.step.clone()).or_default();
             line.add_booking(booking);
-            if !seen.contains(&key) {
-                seen.push(key);
+            if !seen.contains(&booking.step.as_str()) {
+                seen.push(&booking.step);
                 line.runs += 1;
             }
+        }
+    }
+    sorted(lines)
+}
+
+/// By whom was paid. Lists do not say what of that was wasted.
+fn by_parties(runs: &[Run], by: By) -> Vec<Line> {
+    let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+    for run in runs {
+        for (target, spent) in &run.spent_by {
+            let model = target.split_once(':').map_or(target.as_str(), |(_, model)| model);
+            let key = if by == By::Model { model } else { target };
+            lines.entry(key.to_owned()).or_default().add_spent(spent);
         }
     }
     sorted(lines)

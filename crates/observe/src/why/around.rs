@@ -22,7 +22,7 @@ pub(super) fn affected(case: &Case<'_>, finding: &Finding<'_>) -> Affected {
     let queue = step.and_then(|step| step.queue.as_deref());
     let workflow = case.timeline.start.workflow.as_str();
     let (share, fits): (String, Fits<'_>) = match finding.cause {
-        Cause::ProcessLost | Cause::LockHeld => ("the process".to_owned(), Box::new(|_| true)),
+        Cause::ProcessLost | Cause::LockHeld => ("process".to_owned(), Box::new(|_| true)),
         Cause::QueueBacklog | Cause::QueueStarved | Cause::Queue => match queue {
             None => return Affected::default(),
             Some(queue) => {
@@ -36,7 +36,7 @@ pub(super) fn affected(case: &Case<'_>, finding: &Finding<'_>) -> Affected {
             let fits = move |run: &Run| {
                 run.workflow == workflow && run.parked.map(super::parked::cause) == Some(finding.cause)
             };
-            (format!("the code of {workflow}"), Box::new(fits))
+            (format!("code of {workflow}"), Box::new(fits))
         }
         _ if blames_target(finding.cause) => match target {
             None => return Affected::default(),

@@ -35,7 +35,11 @@ use crate::words::{counted, span, usd};
 /// Says why a run is as it is.
 pub fn why(facts: &Facts) -> Answer {
     let Some(timeline) = Timeline::of(&facts.events) else { return no_start() };
-    let profile = Profile::of(&timeline, &facts.events, facts.now);
+    let profile = if facts.owner == Owner::Nobody {
+        Profile::of_left(&timeline, &facts.events, facts.now)
+    } else {
+        Profile::of(&timeline, &facts.events, facts.now)
+    };
     let case = Case { facts, timeline: &timeline, profile: &profile };
     let mut findings = findings(&case);
     let finding = findings.remove(0);
@@ -54,7 +58,10 @@ pub fn why_in_short(facts: &Facts) -> ShortAnswer {
 /// beyond its line. What waits rightly is not slow, but may be dear.
 fn findings<'f>(case: &Case<'f>) -> Vec<Finding<'f>> {
     let pressing = failed::find(case).or_else(|| parked::find(case)).or_else(|| stuck::find(case));
-    let mut by_degree: Vec<Finding<'f>> = slow::find(case).into_iter().chain(expensive::find(case)).collect();
+    // What does not move takes longer and longer: that it is slow as well says nothing more.
+    let is_still = pressing.as_ref().is_some_and(|found| found.verdict != Verdict::Failed);
+    let slow = if is_still { None } else { slow::find(case) };
+    let mut by_degree: Vec<Finding<'f>> = slow.into_iter().chain(expensive::find(case)).collect();
     by_degree.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
     let waits = if pressing.is_none() { stuck::waits_rightly(case) } else { None };
     let mut findings: Vec<Finding<'f>> = pressing.into_iter().collect();
