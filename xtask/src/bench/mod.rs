@@ -1,8 +1,10 @@
 //! Benchmarks. Each prints a table, or with `--json` one object.
 
+mod budget;
 mod engine;
 mod limit;
 mod meter;
+mod observe;
 
 use clap::{Args, Subcommand};
 
@@ -11,6 +13,10 @@ use clap::{Args, Subcommand};
 pub(crate) enum Bench {
     /// Durable steps a second, latency of a lone run, recovery, memory of sleeping runs.
     Engine(engine::Options),
+    /// A thousand calls at once on one budget of a dollar: what the provider bills in the end.
+    Budget(budget::Options),
+    /// Why, ls, cost and stalls on a journal of a million runs.
+    Observe(observe::Options),
     #[command(hide = true)]
     EngineSleepers(engine::SleeperOptions),
 }
@@ -26,6 +32,8 @@ pub(crate) struct Output {
 pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Engine(options) => engine::run(&options),
+        Bench::Budget(options) => budget::run(&options),
+        Bench::Observe(options) => observe::run(&options),
         Bench::EngineSleepers(options) => engine::sleepers(&options),
     }
 }
