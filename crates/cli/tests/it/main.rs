@@ -20,3 +20,4 @@ mod signal;
 mod simulate;
 mod tail;
 mod version;
+mod why;

@@ -1,0 +1,93 @@
+//! `midwatch why`.
+
+use std::time::Duration;
+
+use midwatch_workflow::{Class, DelayReason, Failure};
+
+use crate::journal::{Story, booking, checkout, research, written};
+use crate::midwatch::{Ran, midwatch, run};
+
+#[test]
+fn the_first_line_is_the_answer() {
+    let folder = written(&[checkout(), booking(), research()]);
+    for (run, first) in [
+        ("order-42", "HEALTHY  r_01010101 checkout order-42 · 4.02s (n=1: too few to compare)"),
+        ("trip-7", "FAILED  r_02020202 booking trip-7 · 1.50s (n=0: too few to compare)"),
+        ("paper-9", "PARKED  r_03030303 research paper-9 · 9m57s (n=0: too few to compare)"),
+    ] {
+        let Ran { code, stdout, stderr } = midwatch(folder.path(), &format!("why {run}"));
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert_eq!(stdout.lines().next(), Some(first), "{stdout}");
+        let is_narrow = |line: &str| line.chars().count() <= 100;
+        assert!(stdout.lines().all(is_narrow), "{stdout}");
+    }
+}
+
+#[test]
+fn the_commands_of_an_answer_work_when_pasted() {
+    let folder = written(&[checkout(), booking(), research(), waits_long()]);
+    for asked in ["order-42", "trip-7", "paper-9", "call-1"] {
+        let answer = midwatch(folder.path(), &format!("why {asked} --json")).stdout;
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        for next in answer["next"].as_array().unwrap() {
+            let command = next["command"].as_str().unwrap();
+            let arguments: Vec<&str> = command.strip_prefix("midwatch ").unwrap().split(' ').collect();
+            let ran = run(folder.path(), &arguments);
+            assert_eq!(ran.code, 0, "{command}: {}", ran.all());
+        }
+    }
+}
+
+#[test]
+fn the_json_has_what_programs_need() {
+    let folder = written(&[waits_long()]);
+    let answer = midwatch(folder.path(), "why call-1 --json").stdout;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["verdict"], &answer["cause"]), (&"stuck".into(), &"process_lost".into()));
+    for field in ["evidence", "excluded", "affected", "safe_to_retry", "next", "headline", "time", "tries"] {
+        assert!(!answer[field].is_null(), "{field}");
+    }
+    assert_eq!(answer["safe_to_retry"]["verdict"], "yes");
+    assert!(answer["safe_to_retry"]["key"].as_str().unwrap().ends_with(":call_llm"));
+}
+
+#[test]
+fn the_worst_is_found_and_all_that_fail_are_told() {
+    let folder = written(&[checkout(), booking(), research(), waits_long()]);
+    let worst = midwatch(folder.path(), "why --worst").stdout;
+    assert!(worst.starts_with("STUCK  r_04040404"), "{worst}");
+    let all = midwatch(folder.path(), "why --all-failing --json").stdout;
+    let mut verdicts: Vec<String> = all
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["verdict"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    verdicts.sort();
+    assert_eq!(verdicts, ["failed", "parked", "stuck"]);
+}
+
+#[test]
+fn stalls_are_listed_with_their_cause_and_costs_add_up() {
+    let folder = written(&[checkout(), research(), waits_long()]);
+    let stalls = midwatch(folder.path(), "stalls --json").stdout;
+    let stall: serde_json::Value = serde_json::from_str(stalls.trim()).unwrap();
+    assert_eq!((&stall["kind"], &stall["cause"]), (&"overdue".into(), &"process_lost".into()));
+    let cost = midwatch(folder.path(), "cost --by target --csv").stdout;
+    assert_eq!(cost.lines().nth(1), Some("openai:gpt-4o,1,2,18000,0,920,0.51,0.00,0"));
+    let cost = midwatch(folder.path(), "cost --by step").stdout;
+    assert!(cost.contains("100% of the cost"), "{cost}");
+    let drawn = midwatch(folder.path(), "cost --svg cost.svg");
+    assert_eq!(drawn.code, 0, "{}", drawn.all());
+    assert!(std::fs::read_to_string(folder.path().join("cost.svg")).unwrap().starts_with("<svg"));
+}
+
+/// A run that waits to try again; the wait is over, and no process is there to do it.
+fn waits_long() -> Story {
+    let mut story = Story::begin(4, "caller", "call-1");
+    let call = story.attempt_with("call_llm", 1, |attempt| attempt.target = Some("openai:gpt-4o".into()));
+    let busy = Failure::new(Class::RateLimited, "slow down").status(429).retry_after(Duration::from_secs(60));
+    story.after(300).fails(call, busy);
+    story.retries("call_llm", 2, 60_000, DelayReason::RetryAfter);
+    story
+}
