@@ -49,20 +49,18 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let why_ms = median(|| {
         let journal = SqliteJournal::open_reader(&path)?;
         let run = *asked.first().context("an open run")?;
-        Inspector::new(&journal, now, Owner::Nobody).why(run).map(drop)?;
-        Ok(())
+        Ok(Inspector::new(&journal, now, Owner::Nobody).why(run)?)
     })?;
     let ls_ms = median(|| {
-        Ok(drop(SqliteJournal::open_reader(&path)?.runs(&RunQuery { limit: 51, ..RunQuery::default() })?))
+        Ok(SqliteJournal::open_reader(&path)?.runs(&RunQuery { limit: 51, ..RunQuery::default() })?)
     })?;
     let costliest = median(|| {
         let query = RunQuery { order: Order::Costliest, limit: 51, ..RunQuery::default() };
-        Ok(drop(SqliteJournal::open_reader(&path)?.runs(&query)?))
+        Ok(SqliteJournal::open_reader(&path)?.runs(&query)?)
     })?;
-    let by =
-        |by: By| median(|| Ok(drop(cost(&SqliteJournal::open_reader(&path)?, &CostQuery::default(), by)?)));
+    let by = |by: By| median(|| Ok(cost(&SqliteJournal::open_reader(&path)?, &CostQuery::default(), by)?));
     let (cost_ms, cost_by_model_ms) = (by(By::Workflow)?, by(By::Model)?);
-    let stalls_ms = median(|| Ok(drop(stalls(&SqliteJournal::open_reader(&path)?, now, STALL_LIMIT)?)))?;
+    let stalls_ms = median(|| Ok(stalls(&SqliteJournal::open_reader(&path)?, now, STALL_LIMIT)?))?;
     let bytes = std::fs::metadata(&path)?.len();
     let figures = json!({
         "runs": options.runs, "bytes": bytes, "why_ms": why_ms, "ls_ms": ls_ms.max(costliest), "cost_ms": cost_ms,
@@ -123,11 +121,11 @@ fn placed(pattern: &[Event], n: u64, is_open: bool) -> Vec<Event> {
     events
 }
 
-fn median(mut ask: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+fn median<T>(mut ask: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<f64> {
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
         let begun = Instant::now();
-        ask()?;
+        drop(ask()?);
         times.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);

@@ -98,4 +98,28 @@ mod tests {
         let told = format!("{right} of {} right, {wrong} wrong\n{}", incidents.len(), missed.join("\n"));
         assert!(wrong == 0 && right * 20 >= incidents.len() * 19, "{told}");
     }
+
+    #[test]
+    fn a_usual_run_is_well_at_every_moment() {
+        for n in 0..40 {
+            let world = World::of(n);
+            let usual = world.usual();
+            let mut tale = Tale::begin(world, 90_000 + n);
+            tale.usual_work(n);
+            tale.complete();
+            for kept in 1..=tale.events.len() {
+                let mut told = tale.clone();
+                told.events.truncate(kept);
+                // As the next event comes, or a moment after the last.
+                told.at = tale.events.get(kept).map_or(tale.at, |next| next.at);
+                let answer = why(&told.facts_with(usual.clone()));
+                let is_well = matches!(answer.verdict, Verdict::Healthy | Verdict::Waiting);
+                assert!(
+                    is_well,
+                    "run {n} at event {kept}: {} {}: {}",
+                    answer.verdict, answer.cause, answer.headline
+                );
+            }
+        }
+    }
 }
