@@ -144,7 +144,8 @@ impl<'a> Tries<'a> {
     /// Lets the step be tried again after it had failed for good. It is the same step still, so its key stays.
     pub(crate) fn forgive(&mut self) {
         self.since = self.cx.now();
-        self.forgiven = self.asked - self.lost - self.refused;
+        self.lost = 0;
+        self.forgiven = self.asked - self.refused;
         self.spent = Spent::default();
     }
 

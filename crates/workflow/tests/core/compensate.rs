@@ -1,6 +1,6 @@
 //! Undoing: in which order, what, and what if it fails.
 
-use midwatch_workflow::{Class, Failure, Payload, Progress, Resolution};
+use midwatch_workflow::{Class, Failure, Payload, Progress, Resolution, RetryPolicy};
 
 use crate::hand::{Hand, run, step};
 
@@ -136,6 +136,20 @@ fn a_compensation_that_a_person_has_tried_again_keeps_its_key() {
     }
     let asked = hand.fail("step undo", Class::Server);
     assert!(asked.iter().any(|op| op.contains("park")), "{asked:?}");
+}
+
+#[test]
+fn a_compensation_that_was_lost_too_often_may_be_lost_again_once_a_person_has_tried_it_again() {
+    let mut hand = failing_undo();
+    hand.resolve(Resolution::Retry);
+    let mut asked = Vec::new();
+    for _ in 0..=RetryPolicy::default().lost_max {
+        asked = hand.fail("step undo", Class::Lost);
+    }
+    assert!(asked.iter().any(|op| op.contains("park")), "{asked:?}");
+    hand.resolve(Resolution::Retry);
+    let asked = hand.fail("step undo", Class::Lost);
+    assert!(asked.iter().any(|op| op.contains("step undo")), "{asked:?}");
 }
 
 #[test]
