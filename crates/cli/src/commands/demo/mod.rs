@@ -86,7 +86,7 @@ impl Demo {
         let plan = Plan { seed, runs: self.runs as usize, model };
         let db = supervisor::absolute(&global.db)?;
         if self.worker {
-            worker::run(&plan, &db, self.until.unwrap_or(plan.runs))?;
+            worker::run(&plan, &db, self.until.unwrap_or(plan.runs), out)?;
             return Ok(Exit::Done);
         }
         let kills = self.kills.unwrap_or_else(|| self.runs.min(KILLS));

@@ -1,8 +1,11 @@
 //! The parent: starts the child, kills it at random moments, starts it again, and answers what asks for a person.
 
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -19,8 +22,10 @@ use crate::config::clock;
 const LOOK: Duration = Duration::from_millis(150);
 /// How often the child is.
 const GLANCE: Duration = Duration::from_millis(5);
-/// A child is killed no earlier than so long after its start: each must get somewhere.
-const LIFE_MIN: Duration = Duration::from_millis(150);
+/// A child is killed no earlier than so long after it went to work: each must get somewhere, or no run ever would.
+const LIFE_MIN: Duration = Duration::from_millis(250);
+/// A child that does not go to work within so long never will.
+const START_MAX: Duration = Duration::from_secs(60);
 /// All kills together take about so long.
 const KILLING: Duration = Duration::from_secs(12);
 /// Without any change in the journal for so long, the runs that are open will never end.
@@ -28,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// An editor takes so long to answer.
 const READING: Duration = Duration::from_millis(400);
 /// A run that a compensation's failure parked is retried so often.
-const RETRIES_MAX: u32 = 5;
+const RETRIES_MAX: u32 = 10;
 
 /// What the parent did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,7 +121,7 @@ impl<'a> Supervisor<'a> {
 
     /// How long the next child may live.
     fn life(&mut self, kills: u32) -> Duration {
-        let most = (KILLING / kills.max(1)).clamp(Duration::from_millis(900), Duration::from_millis(2_400));
+        let most = (KILLING / kills.max(1)).clamp(Duration::from_millis(1_200), Duration::from_millis(2_400));
         LIFE_MIN + (most - LIFE_MIN).mul_f64(self.rng.f64())
     }
 
@@ -139,7 +144,7 @@ impl<'a> Supervisor<'a> {
             Model::Openai => drop(command.args(["--model", "openai"])),
             Model::Anthropic => drop(command.args(["--model", "anthropic"])),
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         command.spawn().context("worker could not be started")
     }
 
@@ -149,7 +154,8 @@ impl<'a> Supervisor<'a> {
         life: Option<Duration>,
         progress: &mut Progress,
     ) -> anyhow::Result<End> {
-        let born = Instant::now();
+        let (started, at_work) = (Instant::now(), at_work(child));
+        let mut born: Option<Instant> = None;
         let mut looked: Option<Instant> = None;
         loop {
             if let Some(status) = child.try_wait()? {
@@ -158,8 +164,14 @@ impl<'a> Supervisor<'a> {
                 }
                 bail!("worker ended by itself: {status}");
             }
-            if life.is_some_and(|life| born.elapsed() >= life) {
+            if born.is_none() && at_work.load(Ordering::Acquire) {
+                born = Some(Instant::now());
+            }
+            if born.zip(life).is_some_and(|(born, life)| born.elapsed() >= life) {
                 return Ok(End::Killed);
+            }
+            if born.is_none() && started.elapsed() > START_MAX {
+                bail!("worker did not go to work within {START_MAX:?}");
             }
             if looked.is_none_or(|at| at.elapsed() >= LOOK) {
                 looked = Some(Instant::now());
@@ -235,6 +247,17 @@ impl<'a> Supervisor<'a> {
         }
         Ok(())
     }
+}
+
+/// Becomes true when the child says that it is at work.
+fn at_work(child: &mut Child) -> Arc<AtomicBool> {
+    let said = Arc::new(AtomicBool::new(false));
+    if let Some(mut stdout) = child.stdout.take() {
+        let said = Arc::clone(&said);
+        // Ends with the child's end of the pipe.
+        std::thread::spawn(move || said.store(stdout.read_exact(&mut [0]).is_ok(), Ordering::Release));
+    }
+    said
 }
 
 /// This very program, even if its file was replaced meanwhile.

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use anyhow::Context;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use midwatch::{Data, Midwatch, QueueOptions, RunError, StartCall, StartError};
+use midwatch::{Data, Midwatch, Prices, QueueOptions, RunError, StartCall, StartError};
 
 use super::examples::{booking, checkout, research};
 use super::plan::{Kind, Plan};
+use crate::output::Out;
 
 /// For whom all runs of the demo run; how its journals are told from others.
 pub(super) const TENANT: &str = "demo";
@@ -20,13 +21,16 @@ const LLM_AT_ONCE: usize = 48;
 ///
 /// # Errors
 /// If the journal or the engine fails; a run that fails is no error.
-pub(super) fn run(plan: &Plan, db: &Path, until: usize) -> anyhow::Result<()> {
+pub(super) fn run(plan: &Plan, db: &Path, until: usize, out: &mut Out) -> anyhow::Result<()> {
     die_with_parent();
+    Prices::warm();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let builder = checkout::register(booking::register(research::register(Midwatch::embedded(db))));
         let builder = builder.queue("llm", QueueOptions::concurrency(LLM_AT_ONCE));
         let midwatch = builder.open().await.context("worker: journal")?;
+        // The parent's clock for this life starts here.
+        out.line("at work")?;
         let ends = stream::iter(0..until).map(|number| carry_out(&midwatch, plan, number));
         ends.buffer_unordered(until.max(1)).try_collect::<()>().await.context("worker")?;
         midwatch.shut_down().await;
