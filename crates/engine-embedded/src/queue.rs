@@ -159,11 +159,13 @@ impl Queue {
     }
 
     fn admit_at(self: &Arc<Self>, state: &mut State, at: Instant) {
+        // An engine may be dropped outside its runtime, and its attempts give their places back then.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if std::mem::replace(&mut state.is_timer_set, true) {
             return;
         }
         let queue = Arc::clone(self);
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             tokio::time::sleep_until(at).await;
             queue.lock().is_timer_set = false;
             queue.admit_next();
@@ -206,6 +208,19 @@ mod tests {
         }
         drop(first);
         assert!(queue.try_enter().is_some());
+    }
+
+    #[test]
+    fn a_place_may_be_given_back_outside_the_runtime() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (queue, place) = runtime.block_on(async {
+            let queue = Queue::new(QueueOptions::concurrency(1).per_second(0.1));
+            let place = queue.try_enter().expect("a free place");
+            queue.wait(0, Box::new(drop));
+            (queue, place)
+        });
+        drop(place);
+        drop(queue);
     }
 
     #[tokio::test(start_paused = true)]
