@@ -5,7 +5,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use midwatch_journal::Journal;
-use midwatch_workflow::{Class, Ended, EventKind, Failure, StepContext, StepDefinition, effective, step_fn};
+use midwatch_journal::story::lost_attempts;
+use midwatch_workflow::{Class, Failure, StepContext, StepDefinition, step_fn};
 use serde_json::Value;
 
 /// Outlives every crash of an engine. Clones share it.
@@ -103,26 +104,7 @@ impl World {
     /// How many attempts at this very use of the step were lost with their process.
     fn lost(&self, cx: &StepContext) -> u32 {
         let Some(journal) = self.0.journal.get() else { return 0 };
-        let events = journal.events(cx.run_id(), 0).unwrap_or_default();
-        let events: Vec<_> = effective(&events).into_iter().map(|(_, event)| event).collect();
-        let attempts: Vec<_> = events
-            .iter()
-            .filter_map(|event| match &event.kind {
-                EventKind::AttemptScheduled(attempt) if attempt.step == cx.step() => Some(attempt),
-                _ => None,
-            })
-            .collect();
-        let nth =
-            attempts.iter().rev().find(|attempt| attempt.attempt == cx.attempt()).map(|attempt| attempt.nth);
-        let is_lost = |ended: &EventKind| match ended {
-            EventKind::AttemptEnded { op, result: Ended::Failed(failure), .. }
-                if failure.class == Class::Lost =>
-            {
-                attempts.iter().any(|attempt| attempt.op == *op && Some(attempt.nth) == nth)
-            }
-            _ => false,
-        };
-        u32::try_from(events.iter().filter(|event| is_lost(&event.kind)).count()).unwrap_or(u32::MAX)
+        lost_attempts(&journal.events(cx.run_id(), 0).unwrap_or_default(), cx.step(), cx.attempt())
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose};
 use midwatch_workflow::{
     Charge, Class, Ended, Event, EventKind, Failure, OpId, ParkReason, Resolution, RunResult, Spent,
+    effective,
 };
 
 /// Tells a run's events, a line for each.
@@ -24,6 +25,27 @@ pub fn story(events: &[Event]) -> Vec<String> {
 pub fn story_without_crashes(events: &[Event]) -> Vec<String> {
     let mut teller = Teller { without_crashes: Some(Lost::default()), ..Teller::default() };
     events.iter().filter_map(|event| teller.tell_unless_crash(&event.kind)).collect()
+}
+
+/// How many attempts were lost with their process at the use of a step to which this attempt, the last one asked for
+/// under its number, belongs.
+pub fn lost_attempts(events: &[Event], step: &str, attempt: u32) -> u32 {
+    let events = effective(events);
+    let attempts = events.iter().filter_map(|(_, event)| match &event.kind {
+        EventKind::AttemptScheduled(attempt) if attempt.step == step => Some(attempt),
+        _ => None,
+    });
+    let Some(nth) = attempts.clone().rfind(|asked| asked.attempt == attempt).map(|asked| asked.nth) else {
+        return 0;
+    };
+    let ops: Vec<OpId> = attempts.filter(|asked| asked.nth == nth).map(|asked| asked.op).collect();
+    let is_lost = |kind: &EventKind| match kind {
+        EventKind::AttemptEnded { op, result: Ended::Failed(failure), .. } => {
+            failure.class == Class::Lost && ops.contains(op)
+        }
+        _ => false,
+    };
+    u32::try_from(events.iter().filter(|(_, event)| is_lost(&event.kind)).count()).unwrap_or(u32::MAX)
 }
 
 #[derive(Default)]
@@ -88,7 +110,8 @@ impl Teller {
         match kind {
             EventKind::RunStarted(start) => {
                 let child = if start.parent.is_some() { " as a child" } else { "" };
-                let fork = start.forked_from.map(|fork| format!(" as a fork{}", self.place(" at", fork.event)));
+                let fork =
+                    start.forked_from.map(|fork| format!(" as a fork{}", self.place(" at", fork.event)));
                 format!("{} started{child}{}", start.workflow, fork.unwrap_or_default())
             }
             EventKind::AttemptScheduled(attempt) => self.schedule(attempt),
