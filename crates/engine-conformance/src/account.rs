@@ -44,12 +44,12 @@ impl Account {
 
     /// The journals as lines, a blank line between runs.
     pub fn story(&self) -> String {
-        self.tell(|events| story(events))
+        self.tell(story)
     }
 
     /// The same without the traces of crashes.
     pub fn story_without_crashes(&self) -> String {
-        self.tell(|events| story_without_crashes(events))
+        self.tell(story_without_crashes)
     }
 
     fn tell(&self, tell: impl Fn(&[Event]) -> Vec<String>) -> String {

@@ -12,7 +12,7 @@ use midwatch_journal::{Fold, Journal};
 use midwatch_workflow::{Engine, EventKind, Progress, Timestamp};
 
 use crate::exercise::difference;
-use crate::{Account, Code, Crashes, Exercise, Harness, Trouble, perform};
+use crate::{Account, Code, Crashes, Exercise, Harness, Report, Trouble, exercises, perform};
 
 /// At which append each life of the engine ends; lives beyond the plan go on for ever.
 pub type CrashPlan = Vec<(u64, When)>;
@@ -168,6 +168,15 @@ pub fn on_embedded(exercise: &Exercise) -> Result<(), Trouble> {
         crash_everywhere(exercise, &account, appends, linger)?;
     }
     Ok(())
+}
+
+/// Performs all exercises on the embedded engine in memory, with all their crashes.
+pub fn report() -> Report {
+    let mut report = Report::default();
+    for exercise in exercises::ALL {
+        report.count(exercise.name, on_embedded(exercise).map_err(|trouble| trouble.to_string()));
+    }
+    report
 }
 
 /// Performs an exercise again and again, with a crash at each of its appends, and another one soon after.

@@ -19,7 +19,7 @@ mod world;
 
 pub use account::Account;
 pub use code::{Ask, Code};
-pub use embedded::{CrashPlan, EmbeddedHarness, crash_everywhere, on_embedded};
+pub use embedded::{CrashPlan, EmbeddedHarness, crash_everywhere, on_embedded, report};
 pub use exercise::{Crashes, Exercise, Script, perform};
 pub use harness::{Harness, Trouble};
 pub use laws::check_laws;

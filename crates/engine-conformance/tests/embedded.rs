@@ -17,15 +17,16 @@ fn check(name: &str) {
 }
 
 fn bless(exercise: &Exercise) {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime");
     let linger = std::time::Duration::from_millis(100);
     let account = runtime.block_on(async {
         perform(exercise, Box::new(EmbeddedHarness::in_memory(Vec::new(), linger))).await
     });
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/exercises");
     match account {
-        Ok(account) => std::fs::write(format!("{folder}/{}.story", exercise.name), account.story()).unwrap(),
+        Ok(account) => std::fs::write(format!("{folder}/{}.story", exercise.name), account.story())
+            .expect("the story is written"),
         Err(trouble) => panic!("{}: {trouble}", exercise.name),
     }
 }
