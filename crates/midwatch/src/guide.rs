@@ -5,3 +5,7 @@ mod readme {}
 
 #[doc = include_str!("../../../docs/getting-started.md")]
 mod getting_started {}
+
+#[cfg(feature = "testing")]
+#[doc = include_str!("../../../docs/testing.md")]
+mod testing {}

@@ -33,6 +33,8 @@ mod prices;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 pub mod retry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(feature = "http")]
 pub use self::http::StepHttp;
