@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use midwatch_engine_embedded::{Embedded, Options, QueueOptions, Registry};
+use midwatch_engine_embedded::{Embedded, GateOptions, Options, QueueOptions, Registry};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, Lease};
 use midwatch_workflow::{
-    Budget, Data, Engine, EngineError, Failure, InvalidId, Message, Name, NewRun, OnDuplicate, Payload,
-    RunId, RunResult, Step, StepDefinition, Workflow, WorkflowDefinition, WorkflowId,
+    Budget, Data, Engine, EngineError, Failure, GatePolicy, InvalidId, Message, Name, NewRun, OnDuplicate,
+    Payload, RunId, RunResult, Step, StepDefinition, Workflow, WorkflowDefinition, WorkflowId,
 };
 use serde::Serialize;
 
@@ -140,6 +140,18 @@ impl EmbeddedBuilder {
     /// Limits what all runs for a tenant together may spend in a day (of UTC).
     pub fn tenant_budget_per_day(mut self, tenant: impl Into<String>, budget: Budget) -> Self {
         self.options.budgets.tenant_day.insert(tenant.into(), budget);
+        self
+    }
+
+    /// Sets the gate of one target, e.g. `openai:gpt-4o`: how fast and how many at once to begin with, and so on.
+    pub fn gate(mut self, target: impl Into<Name>, policy: GatePolicy) -> Self {
+        self.options.gates = self.options.gates.target(target, policy);
+        self
+    }
+
+    /// Sets all gates at once; by default every target that a step names has one.
+    pub fn gates(mut self, gates: GateOptions) -> Self {
+        self.options.gates = gates;
         self
     }
 

@@ -42,7 +42,7 @@ pub use embedded::{EmbeddedBuilder, Midwatch, OpenError, RunError, RunHandle, St
 #[cfg(feature = "http")]
 pub use llm::StepLlm;
 #[doc(inline)]
-pub use midwatch_engine_embedded::QueueOptions;
+pub use midwatch_engine_embedded::{GateOptions, GateView, QueueOptions};
 #[doc(inline)]
 pub use midwatch_macros::{step, workflow};
 #[cfg(feature = "http")]
@@ -50,7 +50,7 @@ pub use midwatch_providers::{IntoFailure, OrFailure, PriceError, Prices, Provide
 #[doc(inline)]
 pub use midwatch_workflow::{
     Approval, AttemptInfo, Backoff, Budget, Certainty, Charge, ChildCall, Class, Context, Data, Decision,
-    DelayReason, Ended, Engine, EngineError, Event, EventKind, Failure, GiveUp, InvalidId, InvalidMoney,
+    DelayReason, Ended, Engine, EngineError, Event, EventKind, Failure, GatePolicy, GateState, GiveUp, Headroom, InvalidId, InvalidMoney,
     Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate, OnReached, ParkReason, Payload,
     Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunInfo, RunResult, RunStarted,
     SignalCall, Spent, Started, Step, StepCall, StepContext, StepDefinition, StepOptions, Timeouts,

@@ -7,6 +7,7 @@
 
 mod classify;
 mod estimate;
+mod headroom;
 mod meter;
 pub mod price;
 mod provider;
@@ -20,6 +21,7 @@ mod usage;
 
 pub use classify::{Answer, classify, failed_answer, failed_event};
 pub use estimate::{bound_input, estimate_input, estimate_output};
+pub use headroom::headroom;
 pub use meter::StreamMeter;
 pub use price::{PriceError, Prices, Quote};
 pub use provider::Provider;

@@ -60,7 +60,7 @@ fn longest(windows: &[Window]) -> Option<Duration> {
     exhausted.or_else(|| windows.iter().skip(1).filter_map(|window| window.reset).max()).or(windows[0].reset)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
@@ -111,7 +111,7 @@ fn epoch_or_delta(value: &str, headers: &HeaderMap, now: Timestamp) -> Option<Du
     }
 }
 
-fn until(at: Timestamp, headers: &HeaderMap, now: Timestamp) -> Duration {
+pub(crate) fn until(at: Timestamp, headers: &HeaderMap, now: Timestamp) -> Duration {
     let server_now = text(headers, "date").and_then(http_date).unwrap_or(now);
     at.since(server_now).min(RETRY_AFTER_MAX)
 }
@@ -121,7 +121,7 @@ fn http_date(value: &str) -> Option<Timestamp> {
     Some(Timestamp::from_micros(0) + since)
 }
 
-fn rfc3339(value: &str) -> Option<Timestamp> {
+pub(crate) fn rfc3339(value: &str) -> Option<Timestamp> {
     let micros = value.parse::<jiff::Timestamp>().ok()?.as_microsecond();
     u64::try_from(micros).ok().map(Timestamp::from_micros)
 }

@@ -1,5 +1,6 @@
 //! Benchmarks. Each prints a table, or with `--json` one object.
 
+mod amplification;
 mod budget;
 mod engine;
 mod limit;
@@ -17,6 +18,8 @@ pub(crate) enum Bench {
     Budget(budget::Options),
     /// Why, ls, cost and stalls on a journal of a million runs.
     Observe(observe::Options),
+    /// What a limit and an outage cost a thousand runs: requests, bursts, time.
+    Amplification(amplification::Options),
     #[command(hide = true)]
     EngineSleepers(engine::SleeperOptions),
 }
@@ -34,6 +37,7 @@ pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Engine(options) => engine::run(&options),
         Bench::Budget(options) => budget::run(&options),
         Bench::Observe(options) => observe::run(&options),
+        Bench::Amplification(options) => amplification::run(&options),
         Bench::EngineSleepers(options) => engine::sleepers(&options),
     }
 }

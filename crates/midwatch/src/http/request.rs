@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use midwatch_providers::{Answer, IntoFailure, Provider, Report, classify};
+use midwatch_providers::{Answer, IntoFailure, Provider, Report, classify, headroom};
 use midwatch_workflow::{Class, Failure, KEY_BYTES_MAX, StepContext};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -125,6 +125,9 @@ impl HttpRequest {
         let provider = provider.unwrap_or_else(|| provider_of(&cx, request.url().host_str()));
         add_headers(request.headers_mut(), &cx, key.as_deref())?;
         let response = client.execute(request).await.map_err(IntoFailure::into_failure)?;
+        if let Some(headroom) = headroom(response.headers(), now()) {
+            cx.headroom(headroom);
+        }
         if response.status().is_success() {
             return Ok(HttpResponse::new(response, provider));
         }
