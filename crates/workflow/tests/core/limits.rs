@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use futures_util::future::join_all;
-use midwatch_workflow::{Class, OPS_PENDING_MAX, Progress};
+use midwatch_workflow::{Class, OPS_PENDING_MAX, Payload, Progress, StepContext, step_fn};
 
 use crate::hand::{run, step};
 
@@ -51,6 +51,16 @@ fn a_panic_is_caught_with_its_message() {
     hand.asks();
     hand.ok("step a", 3);
     assert_eq!(hand.progress, Progress::Panicked("3 is too small".to_owned()));
+}
+
+#[test]
+fn a_step_is_not_even_asked_for_with_an_input_over_the_limit() {
+    let mut hand = run(|cx| async move {
+        let take = step_fn("take", |_: StepContext, _: String| async move { Ok(0u64) });
+        cx.step(take, &"x".repeat(Payload::BYTES_MAX)).await
+    });
+    assert!(hand.asks().is_empty());
+    assert_eq!(hand.failure().0.class, Class::InvalidRequest);
 }
 
 #[test]
