@@ -9,7 +9,8 @@ use midwatch_journal::{Append, Error, Fold, Journal};
 use midwatch_workflow::event::Parent;
 use midwatch_workflow::{
     Child, Class, Engine, EngineError, Event, EventKind, Execution, Failure, ForkKeys, Message, NewRun,
-    OnDuplicate, OpId, Recorded, RunId, RunInfo, RunResult, RunStarted, Started, Timestamp, WorkflowDefinition,
+    OnDuplicate, OpId, Recorded, RunId, RunInfo, RunResult, RunStarted, Started, Timestamp,
+    WorkflowDefinition,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore, oneshot};

@@ -86,17 +86,22 @@ pub(crate) async fn wake_due(core: Arc<Core>) {
 pub(crate) async fn read_inbox(core: Arc<Core>) {
     let mut answered: Vec<u64> = Vec::new();
     loop {
-        sleep(core.options.inbox_poll).await;
-        let (journal, done) = (Arc::clone(&core.journal), std::mem::take(&mut answered));
+        // What was taken is taken away at once, so that hardly a crash comes between.
+        if answered.is_empty() {
+            sleep(core.options.inbox_poll).await;
+        }
+        let (journal, done) = (Arc::clone(&core.journal), answered.clone());
         let letters = tokio::task::spawn_blocking(move || journal.letters(&done, LETTERS_AT_ONCE)).await;
         let letters = match letters {
             Ok(Ok(letters)) => letters,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "inbox could not be read");
+                sleep(core.options.inbox_poll).await;
                 continue;
             }
             Err(_) => return,
         };
+        answered.clear();
         for letter in letters {
             let (reply, answer) = oneshot::channel();
             core.deliver(letter.run, identified(letter.message, letter.id), reply);
