@@ -129,7 +129,8 @@ fn every_source_file_says_what_it_is_for() {
     for folder in ["crates", "xtask/src", "examples"] {
         for (path, text) in sources(&root.join(folder)) {
             let is_fixture = path.components().any(|part| part.as_os_str() == "ui");
-            assert!(is_fixture || text.starts_with("//!"), "{} does not open with `//!`", path.display());
+            let is_said = text.starts_with("//!") || text.starts_with("#![doc = include_str!");
+            assert!(is_fixture || is_said, "{} does not open with `//!`", path.display());
         }
     }
 }
