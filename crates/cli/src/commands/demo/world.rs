@@ -4,7 +4,8 @@ use std::io;
 
 use clap::ValueEnum;
 use midwatch_simulator::{
-    Answers, Config, Cue, Endpoint, Fault, FaultPlan, Faults, Latency, RateLimit, Simulator,
+    Answers, Config, Cue, Endpoint, Fault, FaultPlan, Faults, Latency, Outage, OutageWindow, RateLimit,
+    Simulator,
 };
 
 /// How much goes wrong.
@@ -14,7 +15,7 @@ pub(super) enum Level {
     None,
     /// As on a bad day.
     Some,
-    /// As during an outage.
+    /// As on a bad day with two outages.
     Many,
     /// Three requests in ten, most of them after money was spent or an effect done.
     Third,
@@ -43,10 +44,17 @@ fn config(level: Level, seed: u64) -> Config {
         answers: Answers { tokens_min: 15, tokens_max: 60, ..Answers::default() },
         rate_limit: (level != Level::None).then_some(RateLimit { per_second: 80.0, burst: 40 }),
         faults: faults(level),
+        outages: if level == Level::Many { OUTAGES.to_vec() } else { Vec::new() },
         script: vec![undeliverable],
         ..Config::default()
     }
 }
+
+/// Twice everything is down: once its front says so, and once nobody answers.
+const OUTAGES: [OutageWindow; 2] = [
+    OutageWindow { from_ms: 5_000, to_ms: 8_000, outage: Outage::Unavailable },
+    OutageWindow { from_ms: 15_000, to_ms: 17_000, outage: Outage::Refused },
+];
 
 /// Most 429s come of the rate limit: a gate learns from each one, and would learn nonsense of many that strike at random.
 /// Effects get no plain 500: a payment API keeps it under the key and replays it, and then a person must look.
@@ -55,11 +63,11 @@ fn faults(level: Level) -> FaultPlan {
         Level::None => return FaultPlan::default(),
         Level::Third => return third(),
         Level::Some => 1.0,
-        Level::Many => 3.0,
+        Level::Many => 2.0,
     };
     let common = Faults {
-        rate_limited: 0.005 * scale,
-        overloaded: 0.01 * scale,
+        rate_limited: 0.005,
+        overloaded: 0.01,
         hang: 0.004 * scale,
         hang_after: 0.004 * scale,
         reset: 0.015 * scale,
@@ -80,29 +88,29 @@ fn faults(level: Level) -> FaultPlan {
         slow_token_ms: 20,
         ..common
     };
-    FaultPlan { llm, effects: Faults { unavailable: 0.02 * scale, ..common } }
+    FaultPlan { llm, effects: Faults { unavailable: 0.02, ..common } }
 }
 
-/// Waits are short, so that a benchmark of thousands of runs is over in minutes.
+/// What costs money or has an effect and fails nevertheless is most of it.
 fn third() -> FaultPlan {
     let common = Faults {
+        rate_limited: 0.02,
         hang: 0.005,
         hang_after: 0.005,
-        reset_after: 0.05,
         retry_after_s: 0.1,
         hang_ms: 60_000,
         in_a_row_max: 3,
         ..Faults::default()
     };
     let llm = Faults {
-        rate_limited: 0.07,
-        server_error_after: 0.07,
-        cut_stream: 0.08,
+        server_error_after: 0.09,
+        reset_after: 0.05,
+        cut_stream: 0.1,
         stall_stream: 0.005,
-        error_event: 0.015,
+        error_event: 0.025,
         ..common
     };
-    FaultPlan { llm, effects: Faults { rate_limited: 0.12, overloaded: 0.06, reset: 0.06, ..common } }
+    FaultPlan { llm, effects: Faults { reset: 0.13, reset_after: 0.14, ..common } }
 }
 
 #[cfg(test)]
