@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use futures_util::future::BoxFuture;
 use midwatch_journal::{Append, Error, Fold, Journal};
 use midwatch_workflow::event::Parent;
+use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{
     Child, Class, Engine, EngineError, Event, EventKind, Execution, Failure, ForkKeys, Message, NewRun,
     OnDuplicate, OpId, Recorded, RunId, RunInfo, RunResult, RunStarted, Started, Timestamp,
@@ -18,11 +19,11 @@ use tokio::task::AbortHandle;
 
 use crate::budget::Budgets;
 use crate::control::by_parent;
-use crate::gate::{GateView, Gates};
+use crate::gate::Gates;
 use crate::queue::Queues;
 use crate::run::{Driver, Found, Input, Reply, channel};
 use crate::timer::Timers;
-use crate::{Options, Registry, fork, recovery, seed};
+use crate::{Options, Registry, board, fork, recovery, seed};
 
 /// The embedded engine. Dropping it stops everything at once, as a crash would; see [`Embedded::shut_down`].
 pub struct Embedded {
@@ -77,10 +78,11 @@ impl Embedded {
         options: Options,
     ) -> Result<Self, EngineError> {
         let budgets = open_budgets(&journal, &options).await?;
+        let known = board::known(&options.gates);
         let core = Arc::new(Core {
             budgets,
             queues: Queues::new(&options.queues),
-            gates: Gates::new(options.gates.clone(), options.clock, std::collections::HashMap::new()),
+            gates: Gates::new(options.gates.clone(), options.clock, known),
             loads: Arc::new(Semaphore::new(options.recovery_concurrency.max(1))),
             journal,
             registry,
@@ -101,7 +103,11 @@ impl Embedded {
             tokio::spawn(recovery::wake_due(Arc::clone(&core))).abort_handle(),
             tokio::spawn(recovery::read_inbox(Arc::clone(&core))).abort_handle(),
         ];
-        Ok(Self { core, tasks: tasks.into() })
+        let mut tasks = Vec::from(tasks);
+        if core.options.gates.board.is_some() {
+            tasks.push(tokio::spawn(board::show(Arc::clone(&core))).abort_handle());
+        }
+        Ok(Self { core, tasks })
     }
 
     /// Starts nothing more, lets attempts under way end within the drain limit, and leaves the rest to the next process.
@@ -115,6 +121,7 @@ impl Embedded {
             self.core.wait_until_empty().await;
         }
         self.tasks.iter().for_each(AbortHandle::abort);
+        board::show_last(&self.core);
         self.core.close();
     }
 

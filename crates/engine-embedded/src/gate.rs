@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use midwatch_workflow::gate::{Admission, Admitted, Gate, HeldBy, Observation, Observed, Try};
+use midwatch_workflow::gate::{Admission, Admitted, Gate, GateView, HeldBy, Observation, Observed, Try};
 use midwatch_workflow::{Charge, Failure, GatePolicy, GateState, Headroom, Name, Payload, Timestamp};
 
 use crate::Clock;
@@ -24,18 +24,8 @@ pub(crate) struct Gates {
     gates: Mutex<BTreeMap<Name, Arc<TargetGate>>>,
 }
 
-/// A target's gate at one moment.
-#[derive(Clone, PartialEq, Debug)]
-pub struct GateView {
-    /// The target.
-    pub target: Name,
-    /// Attempts that wait at the gate.
-    pub waiting: usize,
-    /// What the gate knows.
-    pub state: GateState,
-}
-
 impl Gates {
+    /// Gates that begin with what an earlier process knew of their targets.
     pub(crate) fn new(options: GateOptions, clock: Clock, known: HashMap<Name, GateState>) -> Self {
         Self { options, clock, known, gates: Mutex::default() }
     }

@@ -7,6 +7,7 @@
 //! What this crate is not: it decides no retry and no compensation (the workflow core does), and it knows no SQL.
 
 mod attempt;
+mod board;
 mod budget;
 mod clock;
 mod control;
@@ -25,5 +26,4 @@ mod timer;
 pub use budget::SharedBudgets;
 pub use clock::Clock;
 pub use engine::Embedded;
-pub use gate::GateView;
 pub use options::{GateOptions, Options, QueueOptions, Registry};

@@ -1,6 +1,7 @@
 //! What an engine is opened with.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use midwatch_workflow::Registry;
@@ -75,18 +76,20 @@ impl QueueOptions {
 pub struct GateOptions {
     default: Option<GatePolicy>,
     own: HashMap<Name, Option<GatePolicy>>,
+    /// The journal beside which other processes are shown how the gates stand.
+    pub(crate) board: Option<PathBuf>,
 }
 
 impl Default for GateOptions {
     fn default() -> Self {
-        Self { default: Some(GatePolicy::default()), own: HashMap::new() }
+        Self { default: Some(GatePolicy::default()), own: HashMap::new(), board: None }
     }
 }
 
 impl GateOptions {
     /// No gates, but for targets that are given one.
     pub fn off() -> Self {
-        Self { default: None, own: HashMap::new() }
+        Self { default: None, ..Self::default() }
     }
 
     /// The policy of targets that have none of their own.
@@ -107,6 +110,13 @@ impl GateOptions {
     pub fn target_off(mut self, target: impl Into<Name>) -> Self {
         self.own.insert(target.into(), None);
         self
+    }
+
+    /// Shows other processes how the gates stand, in a [`Board`](midwatch_journal::Board) beside this journal, and begins
+    /// with what the last one there says.
+    #[must_use]
+    pub fn shown_beside(self, journal: impl Into<PathBuf>) -> Self {
+        Self { board: Some(journal.into()), ..self }
     }
 
     pub(crate) fn policy(&self, target: &Name) -> Option<GatePolicy> {

@@ -4,6 +4,7 @@
 //!
 //! What this crate is not: it starts nothing, decides nothing and interprets no event beyond the summary that lists need.
 
+mod board;
 mod error;
 mod fold;
 mod lease;
@@ -16,6 +17,7 @@ pub mod sqlite;
 pub mod story;
 mod summary;
 
+pub use board::Board;
 pub use error::Error;
 pub use fold::{Fold, Open, effective, recorded};
 pub use lease::Lease;

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use midwatch_engine_embedded::{Embedded, GateOptions, Options, QueueOptions, Registry};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, Lease};
+use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{
     Budget, Data, Engine, EngineError, Failure, GatePolicy, InvalidId, Message, Name, NewRun, OnDuplicate,
     Payload, RunId, RunResult, Step, StepDefinition, Workflow, WorkflowDefinition, WorkflowId,
@@ -44,6 +45,7 @@ pub struct Midwatch {
 
 /// The journal file of an embedded engine, and the right to write it.
 struct File {
+    engine: Arc<Embedded>,
     journal: Arc<SqliteJournal>,
     _lease: Lease,
 }
@@ -86,6 +88,12 @@ impl Midwatch {
         // A failed journal was reported to every run; closing is all that is left.
         let _ = Arc::clone(&self.engine).host(Box::pin(std::future::ready(()))).await;
         self.close().await;
+    }
+
+    /// The gates of all targets that turned up: what is known of each target, and how many attempts wait. Other processes
+    /// read the same beside the journal: [`Board`](midwatch_journal::Board).
+    pub fn gates(&self) -> Vec<GateView> {
+        self.file.as_ref().map(|file| file.engine.gates()).unwrap_or_default()
     }
 
     async fn close(&self) {
@@ -183,8 +191,10 @@ impl EmbeddedBuilder {
         let opened = tokio::task::spawn_blocking(move || open_file(&path)).await;
         let (journal, lease) = opened.map_err(|_| OpenError::Engine(EngineError::Stopped))??;
         let shared: Arc<dyn Journal> = Arc::clone(&journal) as _;
-        let engine = Embedded::open(shared, self.registry, self.options).await?;
-        Ok(Midwatch { engine: Arc::new(engine), file: Some(File { journal, _lease: lease }) })
+        let mut options = self.options;
+        options.gates = options.gates.shown_beside(self.path);
+        let engine = Arc::new(Embedded::open(shared, self.registry, options).await?);
+        Ok(Midwatch { engine: Arc::clone(&engine) as _, file: Some(File { engine, journal, _lease: lease }) })
     }
 }
 

@@ -42,7 +42,7 @@ pub use embedded::{EmbeddedBuilder, Midwatch, OpenError, RunError, RunHandle, St
 #[cfg(feature = "http")]
 pub use llm::StepLlm;
 #[doc(inline)]
-pub use midwatch_engine_embedded::{GateOptions, GateView, QueueOptions};
+pub use midwatch_engine_embedded::{GateOptions, QueueOptions};
 #[doc(inline)]
 pub use midwatch_macros::{step, workflow};
 #[cfg(feature = "http")]
@@ -54,7 +54,7 @@ pub use midwatch_workflow::{
     Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate, OnReached, ParkReason, Payload,
     Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunInfo, RunResult, RunStarted,
     SignalCall, Spent, Started, Step, StepCall, StepContext, StepDefinition, StepOptions, Timeouts,
-    Timestamp, Tried, Usage, Workflow, WorkflowDefinition, WorkflowId, WorkflowOptions, step_fn, workflow_fn,
+    Timestamp, Tried, Usage, Workflow, WorkflowDefinition, WorkflowId, WorkflowOptions, gate, step_fn, workflow_fn,
 };
 #[cfg(feature = "http")]
 pub use prices::{prices, use_prices};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use midwatch_engine_embedded::GateOptions;
-use midwatch_journal::Journal as _;
+use midwatch_journal::{Board, Journal as _};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::gate::HeldBy;
 use midwatch_workflow::{
@@ -131,4 +131,30 @@ async fn an_engine_without_gates_has_none() {
     let run = world.start(3).await;
     assert!(world.completes(run).await);
     assert_eq!(world.engine.gates(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_process_sees_a_closed_gate_and_the_next_one_begins_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("midwatch.db");
+    let gates = || GateOptions::default().shown_beside(&journal);
+    let target = Target::new(1e6, 1e6, (Duration::ZERO, Duration::from_secs(60)));
+    let world = World::new(&target, gates(), StepOptions::default()).await;
+    for _ in 0..50 {
+        world.start(1).await;
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let board = Board::read(&journal).unwrap().expect("shown");
+    let gate = board.gate("api").expect("its gate");
+    assert!(world.clock.now().since(board.at) <= Duration::from_secs(2));
+    assert!(gate.waiting >= 40 && gate.state.closed.is_some(), "{gate:?}");
+    world.engine.shut_down().await;
+
+    let target = Target::new(1e6, 1e6, NEVER);
+    let requests = target.requests().len();
+    let world = World::new(&target, gates(), StepOptions::default()).await;
+    world.start(1).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(target.requests().len(), requests, "it waits as the one before did");
+    assert_eq!(world.engine.gates()[0].waiting, 1);
 }

@@ -30,7 +30,7 @@ use crate::Timestamp;
 
 pub use observation::{Headroom, Observation, Observed, Window};
 pub use policy::GatePolicy;
-pub use state::{GateClosed, GateState};
+pub use state::{GateClosed, GateState, GateView};
 
 /// What decides whether an attempt at a target may start now.
 #[derive(Clone, Debug)]

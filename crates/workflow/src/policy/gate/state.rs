@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::HeldBy;
-use crate::Timestamp;
+use crate::{Name, Timestamp};
 
 /// What a gate knows at one moment.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
@@ -26,6 +26,17 @@ pub struct GateState {
     pub under_way: u32,
     /// Retries that may start without a success.
     pub retries_left: u32,
+}
+
+/// The gate of a target, and who waits at it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct GateView {
+    /// The target.
+    pub target: Name,
+    /// Attempts that wait.
+    pub waiting: usize,
+    /// What the gate knows.
+    pub state: GateState,
 }
 
 /// A closed gate.
