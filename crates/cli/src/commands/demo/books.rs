@@ -37,6 +37,8 @@ pub(super) struct Balance {
     pub(super) booked: Sum,
     /// How much of it was counted here because the provider's last word never came.
     pub(super) estimated: Sum,
+    /// The most that those attempts could cost.
+    pub(super) estimated_bound: Sum,
     /// The most that attempts cost whose spend nobody can know.
     pub(super) unknown: Sum,
     /// What the provider bills in all.
@@ -187,6 +189,8 @@ impl Balance {
         if let Some((tokens, cost)) = estimated {
             self.booked.add(tokens, cost);
             self.estimated.add(tokens, cost);
+            let bound = booked.bound;
+            self.estimated_bound.add(bound.usage.tokens().saturating_sub(known.0), bound.cost.minus(known.1));
             self.billed_estimated.add(bill.tokens.saturating_sub(known.0), bill.cost.minus(known.1));
         }
         if let Some((tokens, cost)) = bound {

@@ -16,6 +16,8 @@ pub(super) struct Findings {
     pub(super) standing: u64,
     /// Effects that were undone.
     pub(super) undone: u64,
+    /// Effects that still stand, of runs that did not complete.
+    pub(super) left: u64,
     /// Where journal and world do not fit together, for people.
     pub(super) disagreements: Vec<String>,
 }
@@ -82,6 +84,7 @@ impl Findings {
         };
         if run.status != Status::Completed {
             standing.iter().for_each(|effect| wrong(format!("{} {} still stands", effect.kind, effect.id)));
+            self.left += standing.len() as u64;
             return;
         }
         undone.iter().for_each(|effect| wrong(format!("{} {} was undone", effect.kind, effect.id)));

@@ -39,12 +39,16 @@ pub(super) struct Summary {
     pub(super) effects: u64,
     pub(super) effects_done_twice: u64,
     pub(super) effects_undone: u64,
+    /// Effects that still stand, of runs that did not complete.
+    pub(super) effects_left: u64,
     /// Known to the token, or counted along a stream that broke.
     pub(super) tokens_booked: u64,
     /// How many of them were counted along a stream that broke.
     pub(super) tokens_estimated: u64,
     /// What was billed for those streams.
     pub(super) tokens_billed_estimated: u64,
+    /// The most that they could use.
+    pub(super) tokens_estimated_bound: u64,
     /// The most that attempts used which were killed, or never answered, in the middle of a call.
     pub(super) tokens_unknown_bound: u64,
     /// How many such attempts there were.
@@ -53,6 +57,8 @@ pub(super) struct Summary {
     /// How many of them were billed for attempts of unknown use.
     pub(super) tokens_billed_unknown: u64,
     pub(super) usd_booked: f64,
+    pub(super) usd_estimated: f64,
+    pub(super) usd_billed_estimated: f64,
     pub(super) usd_unknown_bound: f64,
     pub(super) usd_billed: f64,
     pub(super) usd_billed_unknown: f64,
@@ -103,7 +109,16 @@ pub(super) fn reconcile(
     let lost = plan.runs.saturating_sub(ended);
     let worth_a_look = worth_a_look(&runs, &lost_attempts);
     let disagreements = [findings.disagreements, balance.disagreements.clone()].concat();
-    let Balance { booked, estimated, unknown, billed, billed_estimated, billed_unknown, .. } = balance;
+    let Balance {
+        booked,
+        estimated,
+        estimated_bound,
+        unknown,
+        billed,
+        billed_estimated,
+        billed_unknown,
+        disagreements: _,
+    } = balance;
     Ok(Summary {
         seed: plan.seed,
         seconds: (took.as_secs_f64() * 10.0).round() / 10.0,
@@ -120,14 +135,18 @@ pub(super) fn reconcile(
         effects: done.effects,
         effects_done_twice: done.effects_done_twice,
         effects_undone: findings.undone,
+        effects_left: findings.left,
         tokens_booked: booked.tokens,
         tokens_estimated: estimated.tokens,
         tokens_billed_estimated: billed_estimated.tokens,
+        tokens_estimated_bound: estimated_bound.tokens,
         tokens_unknown_bound: unknown.tokens,
         attempts_unknown: unknown.attempts,
         tokens_billed: billed.tokens,
         tokens_billed_unknown: billed_unknown.tokens,
         usd_booked: booked.cost.as_usd(),
+        usd_estimated: estimated.cost.as_usd(),
+        usd_billed_estimated: billed_estimated.cost.as_usd(),
         usd_unknown_bound: unknown.cost.as_usd(),
         usd_billed: billed.cost.as_usd(),
         usd_billed_unknown: billed_unknown.cost.as_usd(),
