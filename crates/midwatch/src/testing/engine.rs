@@ -149,6 +149,7 @@ impl<O: Data> TestRun<'_, O> {
     ///
     /// # Panics
     /// If it does not end: it is parked, say, and nobody answers. The message is its story.
+    #[allow(clippy::result_large_err)] // as of the engine's own handle
     pub fn result(&self) -> Result<O, RunError> {
         let life = self.engine.life();
         let ended =

@@ -54,7 +54,7 @@ pub(super) async fn open(
     let appended = Arc::new(Notify::new());
     // What an earlier life left may wait for a signal already.
     appended.notify_one();
-    let journal = Watched::new(journal, &appended);
+    let journal = Watched::over(journal, &appended);
     match Embedded::open(journal, setup.registry(&reading), options).await {
         Ok(engine) => Arc::new(Life { engine, appended }),
         Err(error) => panic!("the engine does not open: {error}"),

@@ -13,7 +13,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(journal: Arc<dyn Journal>, appended: &Arc<Notify>) -> Arc<dyn Journal> {
+    pub(super) fn over(journal: Arc<dyn Journal>, appended: &Arc<Notify>) -> Arc<dyn Journal> {
         Arc::new(Self { journal, appended: Arc::clone(appended) })
     }
 }
