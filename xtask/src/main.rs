@@ -1,6 +1,7 @@
 //! Tasks of the project, run as `cargo xtask TASK`.
 
 mod bench;
+mod demo;
 mod release;
 mod score;
 mod setup;

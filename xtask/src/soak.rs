@@ -1,11 +1,10 @@
 //! The long kill test: the demo's supervisor, with far more kills than anybody waits for in CI.
 
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use crate::demo;
 
 /// What to kill, and how often.
 #[derive(Args)]
@@ -47,22 +46,11 @@ struct Outcome {
     seconds: f64,
 }
 
-/// Builds the command line as this program was built, and lets its demo run.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
-    build(root)?;
-    let folder = tempfile::tempdir()?;
     let runs = options.runs.unwrap_or(options.kills.saturating_mul(6).clamp(60, 20_000));
-    let mut demo = Command::new(root.join("target").join(profile()).join("midwatch"));
-    demo.args(["demo", "--json", "--model", "played", "--runs", &runs.to_string()]);
-    demo.args(["--kills", &options.kills.to_string()]).arg("--db").arg(folder.path().join("midwatch.db"));
-    if let Some(seed) = options.seed {
-        demo.args(["--seed", &seed.to_string()]);
-    }
-    let output = demo.output().context("start midwatch")?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let outcome: Outcome =
-        serde_json::from_slice(&output.stdout).with_context(|| format!("midwatch demo: {stderr}"))?;
+    let mut arguments = vec![format!("--runs={runs}"), format!("--kills={}", options.kills)];
+    arguments.extend(options.seed.map(|seed| format!("--seed={seed}")));
+    let outcome: Outcome = demo::run(&arguments)?;
     say(&if options.json { serde_json::to_string(&outcome)? } else { told(&outcome) });
     if !outcome.agree {
         bail!("seed {}: {}", outcome.seed, outcome.disagreements.join("; "));
@@ -73,20 +61,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         outcome.kills
     );
     Ok(())
-}
-
-fn build(root: &Path) -> anyhow::Result<()> {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--package", "midwatch-cli"]).current_dir(root);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
-    ensure!(cargo.status().context("start cargo")?.success(), "midwatch could not be built");
-    Ok(())
-}
-
-fn profile() -> &'static str {
-    if cfg!(debug_assertions) { "debug" } else { "release" }
 }
 
 fn told(outcome: &Outcome) -> String {

@@ -1,6 +1,7 @@
 //! Benchmarks. Each prints a table, or with `--json` one object.
 
 mod amplification;
+mod books;
 mod budget;
 mod engine;
 mod limit;
@@ -14,6 +15,8 @@ use clap::{Args, Subcommand};
 pub(crate) enum Bench {
     /// Durable steps a second, latency of a lone run, recovery, memory of sleeping runs.
     Engine(engine::Options),
+    /// What thousands of runs booked through kills and failures, beside what the provider bills.
+    Books(books::Options),
     /// A thousand calls at once on one budget of a dollar: what the provider bills in the end.
     Budget(budget::Options),
     /// Why, ls, cost and stalls on a journal of a million runs.
@@ -35,6 +38,7 @@ pub(crate) struct Output {
 pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Engine(options) => engine::run(&options),
+        Bench::Books(options) => books::run(&options),
         Bench::Budget(options) => budget::run(&options),
         Bench::Observe(options) => observe::run(&options),
         Bench::Amplification(options) => amplification::run(&options),

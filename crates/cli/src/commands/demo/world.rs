@@ -42,11 +42,19 @@ fn config(level: Level, seed: u64) -> Config {
         seed,
         latency: Latency { min_ms: 10, max_ms: 120, token_ms: 2 },
         answers: Answers { tokens_min: 15, tokens_max: 60, ..Answers::default() },
-        rate_limit: (level != Level::None).then_some(RateLimit { per_second: 80.0, burst: 40 }),
+        rate_limit: rate_limit(level),
         faults: faults(level),
         outages: if level == Level::Many { OUTAGES.to_vec() } else { Vec::new() },
         script: vec![undeliverable],
         ..Config::default()
+    }
+}
+
+fn rate_limit(level: Level) -> Option<RateLimit> {
+    match level {
+        Level::None => None,
+        Level::Some | Level::Many => Some(RateLimit { per_second: 80.0, burst: 40 }),
+        Level::Third => Some(RateLimit { per_second: 300.0, burst: 100 }),
     }
 }
 
