@@ -50,6 +50,7 @@ fn data_flows_one_way() {
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),
         ("midwatch-engine-embedded", &["midwatch-journal", "midwatch-workflow"]),
+        ("midwatch-engine-restate", &["midwatch-journal", "midwatch-workflow"]),
         (
             "midwatch-engine-conformance",
             &["midwatch-engine-embedded", "midwatch-journal", "midwatch-macros", "midwatch-workflow"],

@@ -1,0 +1,260 @@
+//! What midwatch costs on Restate: the same ten steps, asked for by a midwatch workflow and by a handler written by hand
+//! with the SDK, on one server in one run, in turns. Prints a table, or with `--json` one object.
+//!
+//! Both are started with the ingress's `send` and awaited with its `attach`. The journal is a file, as it would be.
+
+#[path = "../tests/server/mod.rs"]
+mod server;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use midwatch_engine_restate::{Options, Restate};
+use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_workflow::{
+    Context, Engine as _, NewRun, Payload, Registry, RunResult, StepContext, StepDefinition,
+    WorkflowDefinition, WorkflowId, step_fn, workflow_fn,
+};
+use restate_sdk::context::RunFuture as _;
+use restate_sdk::discovery as d;
+use restate_sdk::endpoint::{self, ContextInternal, Endpoint};
+use restate_sdk::hyper::HyperEndpoint;
+use restate_sdk::serde::Json;
+use restate_sdk::service::{Service, macro_support};
+use server::Server;
+
+const STEPS: u32 = 10;
+/// Runs at once.
+const AT_ONCE: usize = 50;
+
+type Http = Client<HttpConnector, Full<Bytes>>;
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Result<(), Trouble> {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|argument| argument == "--test") {
+        return Ok(());
+    }
+    let (runs, rounds) =
+        if arguments.iter().any(|argument| argument == "--quick") { (100, 2) } else { (300, 5) };
+    let Some(server) = Server::start() else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let engine = open(&server, folder.path()).await?;
+    let http = by_hand(&server).await?;
+    let (mut midwatch, mut direct) = (Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let ours = rate(runs, |n| ours(&engine, format!("{round}-{n}"))).await?;
+        let theirs = rate(runs, |n| theirs(&http, server.ingress(), format!("{round}-{n}"))).await?;
+        // The first round warms up.
+        if round > 0 {
+            midwatch.push(ours);
+            direct.push(theirs);
+        }
+    }
+    let lone = lone_run(50, |n| ours(&engine, format!("lone-{n}"))).await?;
+    let lone_direct = lone_run(50, |n| theirs(&http, server.ingress(), format!("lone-{n}"))).await?;
+    engine.shut_down().await;
+    report(&arguments, median(&mut midwatch), median(&mut direct), lone, lone_direct);
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)]
+fn report(arguments: &[String], midwatch: f64, direct: f64, lone: Duration, lone_direct: Duration) {
+    let overhead = direct / midwatch - 1.0;
+    let [lone, lone_direct] = [lone, lone_direct].map(|time| time.as_secs_f64() * 1e3);
+    if arguments.iter().any(|argument| argument == "--json") {
+        let figures = serde_json::json!({
+            "steps_per_s": midwatch.round(), "direct_steps_per_s": direct.round(),
+            "overhead": (overhead * 1000.0).round() / 1000.0,
+            "lone_run_ms": lone, "direct_lone_run_ms": lone_direct,
+        });
+        println!("{figures}");
+    } else {
+        println!("{STEPS} steps a run, {AT_ONCE} runs at once, medians");
+        println!("midwatch   {midwatch:>8.0} steps/s   a lone run {lone:>6.1} ms");
+        println!("by hand    {direct:>8.0} steps/s   a lone run {lone_direct:>6.1} ms");
+        println!("overhead   {:>8.1} %", overhead * 100.0);
+    }
+}
+
+async fn rate<F: Future<Output = Result<(), Trouble>>>(
+    runs: usize,
+    run: impl Fn(usize) -> F,
+) -> Result<f64, Trouble> {
+    let begun = Instant::now();
+    let mut all = stream::iter(0..runs).map(run).buffer_unordered(AT_ONCE);
+    while let Some(ended) = all.next().await {
+        ended?;
+    }
+    Ok(runs as f64 * f64::from(STEPS) / begun.elapsed().as_secs_f64())
+}
+
+async fn lone_run<F: Future<Output = Result<(), Trouble>>>(
+    runs: usize,
+    run: impl Fn(usize) -> F,
+) -> Result<Duration, Trouble> {
+    let mut times = Vec::new();
+    for n in 0..runs {
+        let begun = Instant::now();
+        run(n).await?;
+        times.push(begun.elapsed());
+    }
+    times.sort();
+    Ok(times[times.len() / 2])
+}
+
+fn median(rates: &mut [f64]) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+async fn open(server: &Server, folder: &std::path::Path) -> Result<Restate, Trouble> {
+    let mut registry = Registry::default();
+    let echo = || step_fn("echo", |_: StepContext, n: u32| async move { Ok(n + 1) });
+    registry.add_step(StepDefinition::of(echo()));
+    registry.add_workflow(WorkflowDefinition::of(workflow_fn(
+        "ten-steps",
+        move |cx: Context, mut n: u32| async move {
+            for _ in 0..STEPS {
+                n = cx.step(echo(), &n).await?;
+            }
+            Ok(n)
+        },
+    )));
+    let options = Options { ingress: server.ingress(), admin: server.admin(), ..Options::new("bench") };
+    let journal = SqliteJournal::open(folder.join("journal.db"), Default::default())?;
+    Ok(Restate::open(Arc::new(journal), registry, options).await?)
+}
+
+async fn ours(engine: &Restate, id: String) -> Result<(), Trouble> {
+    let new =
+        NewRun { workflow_id: Some(WorkflowId::new(id)?), ..NewRun::new("ten-steps", Payload::of(&0)?) };
+    let started = engine.start(new).await?;
+    match engine.result(started.run).await? {
+        RunResult::Completed(output) if output.as_str() == STEPS.to_string() => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+/// The same by hand: a handler with ten `run`s, behind the SDK's endpoint on a listener without Nagle's delay.
+async fn by_hand(server: &Server) -> Result<Http, Trouble> {
+    let listener = tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+    let uri = format!("http://{}", listener.local_addr()?);
+    let endpoint = HyperEndpoint::new(
+        Endpoint::builder().bind(macro_support::service_definition(ByHand, service()?)).build(),
+    );
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let endpoint = endpoint.clone();
+            tokio::spawn(async move {
+                let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                let _ = http.serve_connection(TokioIo::new(stream), endpoint).await;
+            });
+        }
+    });
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let http = Client::builder(TokioExecutor::new()).build(connector);
+    ask(
+        &http,
+        "POST",
+        format!("{}/deployments", server.admin()),
+        serde_json::json!({ "uri": uri }).to_string(),
+    )
+    .await?;
+    Ok(http)
+}
+
+struct ByHand;
+
+impl Service for ByHand {
+    type Future = BoxFuture<'static, Result<(), endpoint::Error>>;
+
+    fn handle(&self, cx: ContextInternal) -> Self::Future {
+        Box::pin(async move {
+            let (Json(mut n), _) = cx.input::<Json<u32>>().await;
+            let mut failed = None;
+            for _ in 0..STEPS {
+                match cx.run(move || async move { Ok(Json(n + 1)) }).name("echo").await {
+                    Ok(Json(next)) => n = next,
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                }
+            }
+            cx.handle_handler_result(failed.map_or(Ok(Json(n)), |error| Err(error.into())));
+            cx.end();
+            Ok(())
+        })
+    }
+}
+
+fn service() -> Result<d::Service, Trouble> {
+    let handler = d::Handler {
+        abort_timeout: None,
+        documentation: None,
+        enable_lazy_state: None,
+        idempotency_retention: None,
+        inactivity_timeout: None,
+        ingress_private: None,
+        input: Some(d::InputPayload::from_metadata::<Json<u32>>()),
+        journal_retention: None,
+        metadata: HashMap::default(),
+        name: d::HandlerName::try_from("run")?,
+        output: Some(d::OutputPayload::from_metadata::<Json<u32>>()),
+        retry_policy_exponentiation_factor: None,
+        retry_policy_initial_interval: None,
+        retry_policy_max_attempts: None,
+        retry_policy_max_interval: None,
+        retry_policy_on_max_attempts: None,
+        ty: Some(d::HandlerType::Workflow),
+        workflow_completion_retention: None,
+    };
+    Ok(d::Service {
+        abort_timeout: None,
+        documentation: None,
+        enable_lazy_state: None,
+        handlers: vec![handler],
+        idempotency_retention: None,
+        inactivity_timeout: None,
+        ingress_private: None,
+        journal_retention: None,
+        metadata: HashMap::default(),
+        name: d::ServiceName::try_from("by-hand")?,
+        retry_policy_exponentiation_factor: None,
+        retry_policy_initial_interval: None,
+        retry_policy_max_attempts: None,
+        retry_policy_max_interval: None,
+        retry_policy_on_max_attempts: None,
+        ty: d::ServiceType::Workflow,
+    })
+}
+
+async fn theirs(http: &Http, ingress: String, id: String) -> Result<(), Trouble> {
+    ask(http, "POST", format!("{ingress}/by-hand/{id}/run/send"), "0".to_owned()).await?;
+    let output =
+        ask(http, "GET", format!("{ingress}/restate/workflow/by-hand/{id}/attach"), String::new()).await?;
+    if output == STEPS.to_string() { Ok(()) } else { Err(output.into()) }
+}
+
+async fn ask(http: &Http, method: &str, uri: String, body: String) -> Result<String, Trouble> {
+    let mut request = http::Request::builder().method(method).uri(&uri);
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    let response = http.request(request.body(Full::new(Bytes::from(body)))?).await?;
+    let status = response.status();
+    let text = String::from_utf8(response.into_body().collect().await?.to_bytes().into())?;
+    if status.is_success() { Ok(text) } else { Err(format!("{status} at {uri}: {text}").into()) }
+}

@@ -1,0 +1,278 @@
+//! The engine as callers see it: runs are handed to Restate, and this process carries them out for it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use midwatch_journal::{Journal, RunQuery};
+use midwatch_workflow::{
+    Engine, EngineError, EventKind, Message, NewRun, OnDuplicate, Registry, RunId, RunResult, RunStarted,
+    Started, WorkflowDefinition,
+};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::Options;
+use crate::client::{AGAIN, Address, Client, Invocation, ServerError, sent_at};
+use crate::endpoint::Server;
+use crate::host::{Answer, Host};
+use crate::translate::{Letter, Posted, RunInput, key_of, now, service_key};
+
+/// Runs on a Restate server, carried out by this process. Dropping it stops everything here at once, as a crash would;
+/// Restate hands its runs to whoever listens at the same address next.
+pub struct Restate {
+    host: Arc<Host>,
+    client: Client,
+    server: Server,
+    listens: SocketAddr,
+    /// Runs that were started here, as Restate addresses them.
+    known: Mutex<HashMap<RunId, (Address, String)>>,
+}
+
+/// How long whoever sends a message waits for the run's own answer. Restate has the message by then in any case.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// The most runs whose addresses are kept in memory; the journal knows the others.
+const KNOWN_MAX: usize = 100_000;
+
+impl Restate {
+    /// Listens for Restate, and tells it which workflows are here. Events are mirrored into `journal`.
+    ///
+    /// # Errors
+    /// If this process cannot listen, or the server cannot be told.
+    pub async fn open(
+        journal: Arc<dyn Journal>,
+        registry: Registry,
+        options: Options,
+    ) -> Result<Self, EngineError> {
+        let listener = TcpListener::bind(options.listen).await.map_err(unavailable)?;
+        let listens = listener.local_addr().map_err(unavailable)?;
+        let client = Client::new(&options.ingress, &options.admin);
+        let uri = options.advertise.clone().unwrap_or_else(|| format!("http://{listens}"));
+        let host = Host::new(journal, registry, options);
+        let server = Server::start(Arc::clone(&host), listener).map_err(|why| unavailable(Wrong(why)))?;
+        client.register(&uri).await.map_err(unavailable)?;
+        Ok(Self { host, client, server, listens, known: Mutex::default() })
+    }
+
+    /// The address that this process listens on.
+    pub fn listens(&self) -> SocketAddr {
+        self.listens
+    }
+
+    /// How many runs are in memory here.
+    pub fn runs_in_memory(&self) -> usize {
+        self.host.runs_in_memory()
+    }
+
+    /// What the server says of a run that the journal does not: whether it backs off, is paused, or has no code.
+    ///
+    /// # Errors
+    /// If there is no such run, or the server was not reached.
+    pub async fn invocation(&self, run: RunId) -> Result<Option<Invocation>, EngineError> {
+        let (address, _) = self.locate(run)?;
+        self.client.invocation(&address).await.map_err(unavailable)
+    }
+
+    /// Lets attempts under way end within the drain limit, and leaves all runs to Restate.
+    pub async fn shut_down(&self) {
+        self.host.stop();
+        let drained = async {
+            while self.host.runs_in_memory() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(self.host.options.drain, drained).await.is_err() {
+            tracing::warn!("attempts were still under way at the end of the drain limit");
+        }
+        self.server.abort();
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<RunId, (Address, String)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a run is, and its invocation if that is known.
+    fn locate(&self, run: RunId) -> Result<(Address, Option<String>), EngineError> {
+        if let Some((address, invocation)) = self.known().get(&run) {
+            return Ok((address.clone(), Some(invocation.clone())));
+        }
+        let summary = self.host.journal.run(run).map_err(unavailable)?;
+        let summary = summary.ok_or(EngineError::UnknownRun(run))?;
+        let key = key_of(summary.claims_workflow_id(), &summary.workflow_id, run);
+        Ok((Address { service: self.host.service(&summary.workflow), key }, None))
+    }
+
+    fn new_run(&self, workflow: &WorkflowDefinition, new: NewRun) -> RunStarted {
+        let run = RunId::new(now(), random_bytes());
+        let options = workflow.options();
+        RunStarted {
+            run,
+            workflow: workflow.name().to_string(),
+            workflow_id: new.workflow_id.unwrap_or_else(|| run.into()),
+            input: new.input,
+            timeout: Some(new.timeout.unwrap_or(options.timeout)),
+            budget: new.budget.or(options.budget),
+            parent: None,
+            forked_from: None,
+            key_base: None,
+            traceparent: new.traceparent,
+            tenant: new.tenant,
+            worker: String::new(),
+        }
+    }
+
+    async fn begin(&self, new: NewRun) -> Result<Started, EngineError> {
+        let workflow = self.host.registry.workflow(&new.workflow);
+        let workflow = workflow.ok_or_else(|| EngineError::UnknownWorkflow(new.workflow.to_string()))?;
+        let on_duplicate = new.on_duplicate;
+        let start = self.new_run(workflow, new);
+        let address = Address { service: self.host.service(&start.workflow), key: service_key(&start) };
+        let input = RunInput { start, at: sent_at() };
+        let accepted = self.client.start(&address, &input).await.map_err(unavailable)?;
+        let start = input.start;
+        let run = match accepted.is_new() {
+            true => start.run,
+            false => self.holder(&start).await?,
+        };
+        let mut known = self.known();
+        if known.len() < KNOWN_MAX {
+            known.insert(run, (address, accepted.invocation_id.clone()));
+        }
+        match on_duplicate {
+            OnDuplicate::Fail if !accepted.is_new() => {
+                Err(EngineError::Duplicate { id: start.workflow_id, run })
+            }
+            OnDuplicate::Attach | OnDuplicate::Fail => Ok(Started { run, is_new: accepted.is_new() }),
+        }
+    }
+
+    /// The run that has a workflow id, as the journal says; it may be about to say so.
+    async fn holder(&self, start: &RunStarted) -> Result<RunId, EngineError> {
+        const LOOKS: u32 = 40;
+        let query = RunQuery {
+            workflow: Some(start.workflow.clone()),
+            workflow_id: Some(start.workflow_id.to_string()),
+            ..RunQuery::default()
+        };
+        for _ in 0..LOOKS {
+            let runs = self.host.journal.runs(&query).map_err(unavailable)?;
+            if let Some(holder) = runs.iter().find(|run| run.claims_workflow_id()) {
+                return Ok(holder.run);
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        let id = &start.workflow_id;
+        Err(unavailable(Wrong(format!("workflow id `{id}` is taken by a run that is not in this journal"))))
+    }
+
+    async fn deliver(&self, run: RunId, message: Message) -> Result<(), EngineError> {
+        let refused = |why: String| EngineError::Refused { run, why };
+        let (address, invocation) = self.locate(run)?;
+        if let Some(summary) = self.host.journal.run(run).map_err(unavailable)?
+            && summary.ended_at.is_some()
+        {
+            return Err(refused(format!("has ended ({}): on Restate that is for good", summary.status)));
+        }
+        if let Message::Retry { by } = &message
+            && self.host.retry_parked(run, by)
+        {
+            return Ok(());
+        }
+        let invocation = match invocation {
+            Some(invocation) => invocation,
+            None => {
+                let found = self.client.invocation(&address).await.map_err(unavailable)?;
+                found.ok_or(EngineError::UnknownRun(run))?.id
+            }
+        };
+        let id = fastrand::u64(1..);
+        let posted = Posted { invocation, letter: Letter { message, at: sent_at(), id } };
+        let answer = self.host.await_answer(id);
+        let sent = self.client.post(&self.host.mailbox(), &posted).await;
+        if sent.is_err() {
+            self.host.forget_answer(id);
+            return sent.map_err(unavailable);
+        }
+        let answer = self.hear(run, answer).await;
+        self.host.forget_answer(id);
+        answer.map_err(refused)
+    }
+
+    /// Waits for what a run says to a message, unless it is carried out elsewhere, or parked: Restate keeps it then.
+    async fn hear(&self, run: RunId, mut answer: oneshot::Receiver<Answer>) -> Answer {
+        const LOOKS: u32 = 100;
+        for _ in 0..LOOKS {
+            match tokio::time::timeout(ANSWER_WAIT / LOOKS, &mut answer).await {
+                Ok(answer) => return answer.unwrap_or(Ok(())),
+                Err(_) if self.host.is_parked(run) => return Ok(()),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn await_end(&self, run: RunId) -> Result<RunResult, EngineError> {
+        let (address, _) = self.locate(run)?;
+        loop {
+            match self.client.attach(&address).await {
+                Ok(Some(result)) => return Ok(result),
+                // It ended so long ago that only the journal knows.
+                Ok(None) => return self.recorded(run)?.ok_or(EngineError::UnknownRun(run)),
+                // The server comes back, and so does the run.
+                Err(ServerError::Unreached { uri, why }) if !self.host.is_stopping() => {
+                    tracing::debug!(uri, why, "waiting for the server");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+    }
+
+    fn recorded(&self, run: RunId) -> Result<Option<RunResult>, EngineError> {
+        let last = self.host.journal.events(run, 0).map_err(unavailable)?.pop();
+        Ok(last.and_then(|event| match event.kind {
+            EventKind::RunEnded { result } => Some(result),
+            _ => None,
+        }))
+    }
+}
+
+impl Engine for Restate {
+    fn start(&self, run: NewRun) -> BoxFuture<'_, Result<Started, EngineError>> {
+        Box::pin(self.begin(run))
+    }
+
+    fn send(&self, run: RunId, message: Message) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(self.deliver(run, message))
+    }
+
+    fn result(&self, run: RunId) -> BoxFuture<'_, Result<RunResult, EngineError>> {
+        Box::pin(self.await_end(run))
+    }
+
+    fn host<'a>(&'a self, stop: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            stop.await;
+            self.shut_down().await;
+            Ok(())
+        })
+    }
+}
+
+/// What has no error type of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Wrong(String);
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+    EngineError::Unavailable(Box::new(error))
+}
+
+fn random_bytes() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    fastrand::fill(&mut bytes);
+    bytes
+}
