@@ -5,9 +5,20 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
-const PACKAGE: &str = "stripe-stateful-mock";
 /// The checkout example is tested against this version.
-const VERSION: &str = "0.0.16";
+const STRIPE_MOCK: Package =
+    Package { name: "stripe-stateful-mock", version: "0.0.16", folder: "target/stripe-mock" };
+
+/// The engine on Restate is tested against this version.
+const RESTATE: Package =
+    Package { name: "@restatedev/restate-server", version: "1.7.12", folder: "target/tools/restate" };
+
+/// A package of npm, and where under the project's root it is installed.
+struct Package {
+    name: &'static str,
+    version: &'static str,
+    folder: &'static str,
+}
 
 /// Installs npm's `stripe-stateful-mock` into `target/stripe-mock`, unless it is there: an independent Stripe fake that
 /// honours idempotency keys.
@@ -17,22 +28,38 @@ const VERSION: &str = "0.0.16";
 /// # Errors
 /// If npm is there and fails.
 pub(crate) fn ensure_stripe_mock(root: &Path) -> anyhow::Result<bool> {
-    let folder = root.join("target/stripe-mock");
-    if folder.join("node_modules").join(PACKAGE).is_dir() {
-        return Ok(true);
+    STRIPE_MOCK.ensure(root)
+}
+
+/// Installs `restate-server` into `target/tools/restate`, unless it is there. npm has it as a program for this platform.
+///
+/// Gives whether it is there; without node it is not, and the tests against it are skipped.
+///
+/// # Errors
+/// If npm is there and fails.
+pub(crate) fn ensure_restate_server(root: &Path) -> anyhow::Result<bool> {
+    RESTATE.ensure(root)
+}
+
+impl Package {
+    fn ensure(&self, root: &Path) -> anyhow::Result<bool> {
+        let folder = root.join(self.folder);
+        if folder.join("node_modules").join(self.name).is_dir() {
+            return Ok(true);
+        }
+        if Command::new("npm").arg("--version").output().is_err() {
+            return Ok(false);
+        }
+        std::fs::create_dir_all(&folder)?;
+        let status = Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix"])
+            .arg(&folder)
+            .arg(format!("{}@{}", self.name, self.version))
+            .status()
+            .context("start npm")?;
+        if !status.success() {
+            bail!("npm could not install {}", self.name);
+        }
+        Ok(true)
     }
-    if Command::new("npm").arg("--version").output().is_err() {
-        return Ok(false);
-    }
-    std::fs::create_dir_all(&folder)?;
-    let status = Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", "--prefix"])
-        .arg(&folder)
-        .arg(format!("{PACKAGE}@{VERSION}"))
-        .status()
-        .context("start npm")?;
-    if !status.success() {
-        bail!("npm could not install {PACKAGE}");
-    }
-    Ok(true)
 }

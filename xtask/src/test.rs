@@ -56,18 +56,30 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
     let wanted = |part: Part| options.only.is_none_or(|only| only == part);
     let has_stripe_mock = wanted(Part::Tests) && setup::ensure_stripe_mock(root)?;
+    let has_restate = wanted(Part::Tests) && setup::ensure_restate_server(root)?;
+    // What is there must not be skipped in silence.
+    let required: Vec<(&str, &str)> = [
+        has_stripe_mock.then_some(("MIDWATCH_REQUIRE_STRIPE_MOCK", "1")),
+        has_restate.then_some(("MIDWATCH_REQUIRE_RESTATE", "1")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     for check in CHECKS.iter().filter(|check| wanted(check.part)) {
-        check.run(root, has_stripe_mock)?;
+        check.run(root, &required)?;
     }
     if wanted(Part::Tests) && !has_stripe_mock {
         say("SKIPPED: the checkout example against stripe-stateful-mock, for want of node and npm");
+    }
+    if wanted(Part::Tests) && !has_restate {
+        say("SKIPPED: the engine on a Restate server, for want of node and npm");
     }
     say("all checks passed");
     Ok(())
 }
 
 impl Check {
-    fn run(&self, root: &Path, has_stripe_mock: bool) -> anyhow::Result<()> {
+    fn run(&self, root: &Path, required: &[(&str, &str)]) -> anyhow::Result<()> {
         // Without nextest the standard runner does: slower, the same tests.
         let arguments = match self.arguments {
             ["nextest", ..] if !has_nextest() => &["test", "--workspace", "--lib", "--bins", "--tests"],
@@ -81,7 +93,7 @@ impl Check {
         let status = Command::new("cargo")
             .args(arguments)
             .envs(self.environment.iter().copied())
-            .envs(has_stripe_mock.then_some(("MIDWATCH_REQUIRE_STRIPE_MOCK", "1")))
+            .envs(required.iter().copied())
             .current_dir(root)
             .status()
             .with_context(|| format!("start `{line}`"))?;

@@ -4,6 +4,7 @@ mod amplification;
 mod books;
 mod budget;
 mod engine;
+mod engines;
 mod limit;
 mod meter;
 mod observe;
@@ -17,6 +18,8 @@ pub(crate) enum Bench {
     Engine(engine::Options),
     /// What thousands of runs booked through kills and failures, beside what the provider bills.
     Books(books::Options),
+    /// Durable steps a second on servers, beside the server's own SDK driven by hand.
+    Engines(engines::Options),
     /// A thousand calls at once on one budget of a dollar: what the provider bills in the end.
     Budget(budget::Options),
     /// Why, ls, cost and stalls on a journal of a million runs.
@@ -38,6 +41,7 @@ pub(crate) struct Output {
 pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Engine(options) => engine::run(&options),
+        Bench::Engines(options) => engines::run(&options),
         Bench::Books(options) => books::run(&options),
         Bench::Budget(options) => budget::run(&options),
         Bench::Observe(options) => observe::run(&options),
