@@ -1,4 +1,5 @@
 //! A real process, killed with SIGKILL ten times at random moments while ninety runs are under way.
+#![allow(clippy::print_stdout)] // The seed is printed.
 
 use std::process::Command;
 
@@ -6,14 +7,14 @@ use serde_json::Value;
 
 /// Runs the demo; gives its JSON.
 fn demo(arguments: &[&str]) -> Value {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     // A failure can be repeated: MIDWATCH_KILL_SEED=… cargo test -p midwatch-cli --test kill
     let seed = std::env::var("MIDWATCH_KILL_SEED").unwrap_or_else(|_| fastrand::u32(..).to_string());
     println!("seed {seed}");
     let mut command = Command::new(env!("CARGO_BIN_EXE_midwatch"));
     command.args(["demo", "--json", "--model", "played", "--seed", &seed]).args(arguments);
     command.arg("--db").arg(folder.path().join("midwatch.db"));
-    let output = command.output().unwrap();
+    let output = command.output().expect("midwatch starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     let summary: Value =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("seed {seed}: {stderr}"));

@@ -31,7 +31,7 @@ mod checkout_on_fake;
 mod research;
 
 async fn open(folder: &Path, register: fn(EmbeddedBuilder) -> EmbeddedBuilder) -> Midwatch {
-    register(Midwatch::embedded(folder.join("midwatch.db"))).open().await.unwrap()
+    register(Midwatch::embedded(folder.join("midwatch.db"))).open().await.expect("the journal is free")
 }
 
 fn order(id: &str) -> checkout::Order {
@@ -155,8 +155,8 @@ async fn the_research_example_publishes_what_was_approved_and_books_what_was_bil
 }
 
 fn summary(folder: &Path, run: RunId) -> midwatch_journal::RunSummary {
-    let journal = SqliteJournal::open_reader(folder.join("midwatch.db")).unwrap();
-    journal.run(run).unwrap().expect("the run is in the journal")
+    let journal = SqliteJournal::open_reader(folder.join("midwatch.db")).expect("the journal is there");
+    journal.run(run).expect("the journal is readable").expect("the run is in the journal")
 }
 
 /// Charges, and loses the answer of the first attempt.

@@ -37,15 +37,15 @@ async fn asks(cx: Context, _: ()) -> Result<Option<u32>, Failure> {
 }
 
 async fn open(folder: &tempfile::TempDir) -> Midwatch {
-    Midwatch::embedded(folder.path().join("midwatch.db")).workflow(asks).step(ask).open().await.unwrap()
+    Midwatch::embedded(folder.path().join("midwatch.db")).workflow(asks).step(ask).open().await.expect("the journal")
 }
 
 fn events<O>(folder: &tempfile::TempDir, run: &RunHandle<O>) -> Vec<Event>
 where
     O: midwatch::Data,
 {
-    let journal = SqliteJournal::open_reader(folder.path().join("midwatch.db")).unwrap();
-    journal.events(run.id(), 0).unwrap()
+    let journal = SqliteJournal::open_reader(folder.path().join("midwatch.db")).expect("the journal");
+    journal.events(run.id(), 0).expect("the journal")
 }
 
 fn beats(events: &[Event]) -> usize {

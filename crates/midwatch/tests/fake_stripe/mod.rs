@@ -22,6 +22,7 @@ impl FakeStripe {
     pub(crate) const KEY: &str = "sk_test_of_nobody";
 
     /// Starts it on a free port; `None`, said loudly, where it is not installed.
+    #[allow(clippy::print_stderr)] // Whoever runs the tests must hear of it.
     pub(crate) fn start() -> Option<Self> {
         let folder = folder();
         if !folder.join("node_modules/stripe-stateful-mock").is_dir() {
