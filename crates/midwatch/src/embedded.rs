@@ -41,6 +41,8 @@ use serde::Serialize;
 pub struct Midwatch {
     engine: Arc<dyn Engine>,
     file: Option<File>,
+    #[cfg(feature = "http")]
+    _prices: Option<crate::prices::Watch>,
 }
 
 /// The journal file of an embedded engine, and the right to write it.
@@ -57,6 +59,8 @@ impl Midwatch {
             path: path.into(),
             registry: Registry::default(),
             options: Options::new(process_name()),
+            #[cfg(feature = "http")]
+            price_file: None,
         }
     }
 
@@ -111,6 +115,8 @@ pub struct EmbeddedBuilder {
     path: PathBuf,
     registry: Registry,
     options: Options,
+    #[cfg(feature = "http")]
+    price_file: Option<PathBuf>,
 }
 
 impl EmbeddedBuilder {
@@ -163,6 +169,14 @@ impl EmbeddedBuilder {
         self
     }
 
+    /// Prices calls by a file of your own (see [`Prices::with_file`](crate::Prices::with_file)) before the bundled
+    /// tables. It is read at the start and again whenever it changes; this holds for the whole process.
+    #[cfg(feature = "http")]
+    pub fn price_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.price_file = Some(path.into());
+        self
+    }
+
     /// Names this process in the journal; by default its id.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
         self.options.worker = name.into();
@@ -187,21 +201,25 @@ impl EmbeddedBuilder {
     /// [`OpenError`], with a code and what to do.
     pub async fn open(self) -> Result<Midwatch, OpenError> {
         let path = self.path.clone();
-        warm_prices();
+        #[cfg(feature = "http")]
+        let prices = {
+            // Beside everything else, so that no call waits until the tables are decoded.
+            drop(tokio::task::spawn_blocking(midwatch_providers::Prices::warm));
+            self.price_file.map(crate::prices::watch).transpose()?
+        };
         let opened = tokio::task::spawn_blocking(move || open_file(&path)).await;
         let (journal, lease) = opened.map_err(|_| OpenError::Engine(EngineError::Stopped))??;
         let shared: Arc<dyn Journal> = Arc::clone(&journal) as _;
         let mut options = self.options;
         options.gates = options.gates.shown_beside(self.path);
         let engine = Arc::new(Embedded::open(shared, self.registry, options).await?);
-        Ok(Midwatch { engine: Arc::clone(&engine) as _, file: Some(File { engine, journal, _lease: lease }) })
+        Ok(Midwatch {
+            engine: Arc::clone(&engine) as _,
+            file: Some(File { engine, journal, _lease: lease }),
+            #[cfg(feature = "http")]
+            _prices: prices,
+        })
     }
-}
-
-/// Decodes the price tables beside everything else, so that no call waits for that.
-fn warm_prices() {
-    #[cfg(feature = "http")]
-    drop(tokio::task::spawn_blocking(midwatch_providers::Prices::warm));
 }
 
 fn open_file(path: &Path) -> Result<(Arc<SqliteJournal>, Lease), midwatch_journal::Error> {
@@ -219,6 +237,10 @@ pub enum OpenError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The price file.
+    #[cfg(feature = "http")]
+    #[error(transparent)]
+    Prices(#[from] crate::PriceFileError),
 }
 
 /// A run that will start when it is awaited; made by [`Midwatch::start`].

@@ -57,6 +57,6 @@ pub use midwatch_workflow::{
     Timestamp, Tried, Usage, Workflow, WorkflowDefinition, WorkflowId, WorkflowOptions, gate, step_fn, workflow_fn,
 };
 #[cfg(feature = "http")]
-pub use prices::{prices, use_prices};
+pub use prices::{PriceFileError, prices, use_price_file, use_prices};
 #[doc(inline)]
 pub use retry::retry;
