@@ -49,3 +49,19 @@ fn without_kills_and_faults_every_token_and_dollar_is_booked_exactly() {
     assert_eq!(summary["tokens_unknown_bound"], 0);
     assert_eq!(summary["attempts_by_class"]["lost"], Value::Null);
 }
+
+#[test]
+fn when_three_calls_in_ten_fail_the_books_still_agree_and_failed_runs_are_undone() {
+    let summary = demo(&["--runs", "45", "--kills", "3", "--faults", "third"]);
+    assert_eq!((&summary["kills"], &summary["lost"]), (&3.into(), &0.into()));
+    assert_eq!((&summary["effects_done_twice"], &summary["effects_left"]), (&0.into(), &0.into()));
+    let tokens = |name: &str| summary[name].as_u64().unwrap();
+    let [booked, billed, unknown] = ["tokens_booked", "tokens_billed", "tokens_billed_unknown"].map(tokens);
+    assert_eq!(
+        tokens("tokens_estimated"),
+        tokens("tokens_billed_estimated"),
+        "streams that broke are counted"
+    );
+    assert_eq!(booked, billed - unknown, "but for attempts that nobody answered, booked is billed");
+    assert!(unknown <= tokens("tokens_unknown_bound"), "a bound that does not bound");
+}
