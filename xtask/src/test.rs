@@ -57,10 +57,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let wanted = |part: Part| options.only.is_none_or(|only| only == part);
     let has_stripe_mock = wanted(Part::Tests) && setup::ensure_stripe_mock(root)?;
     let has_restate = wanted(Part::Tests) && setup::ensure_restate_server(root)?;
+    let has_temporal = wanted(Part::Tests) && setup::ensure_temporal_server(root)?;
     // What is there must not be skipped in silence.
     let required: Vec<(&str, &str)> = [
         has_stripe_mock.then_some(("MIDWATCH_REQUIRE_STRIPE_MOCK", "1")),
         has_restate.then_some(("MIDWATCH_REQUIRE_RESTATE", "1")),
+        has_temporal.then_some(("MIDWATCH_REQUIRE_TEMPORAL", "1")),
     ]
     .into_iter()
     .flatten()
@@ -73,6 +75,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Part::Tests) && !has_restate {
         say("SKIPPED: the engine on a Restate server, for want of node and npm");
+    }
+    if wanted(Part::Tests) && !has_temporal {
+        say("SKIPPED: the engine on a Temporal server, for want of python3");
     }
     say("all checks passed");
     Ok(())

@@ -51,6 +51,7 @@ fn data_flows_one_way() {
         ("midwatch-simulator", &[]),
         ("midwatch-engine-embedded", &["midwatch-journal", "midwatch-workflow"]),
         ("midwatch-engine-restate", &["midwatch-journal", "midwatch-workflow"]),
+        ("midwatch-engine-temporal", &["midwatch-journal", "midwatch-workflow"]),
         (
             "midwatch-engine-conformance",
             &["midwatch-engine-embedded", "midwatch-journal", "midwatch-macros", "midwatch-workflow"],

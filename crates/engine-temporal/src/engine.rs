@@ -1,0 +1,307 @@
+//! The engine as callers see it: a client of the server, and a worker in this process.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use midwatch_journal::Journal;
+use midwatch_workflow::{
+    Class, Engine, EngineError, Failure, Message, Name, NewRun, OnDuplicate, Payload, Registry, RunId,
+    RunResult, RunStarted, Started, Timestamp, WorkflowDefinition,
+};
+use temporalio_client::errors::{
+    WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError,
+};
+use temporalio_client::{
+    Client, UntypedSignal, UntypedUpdate, UntypedWorkflowHandle, WorkflowDescribeOptions,
+    WorkflowExecuteUpdateOptions, WorkflowGetResultOptions, WorkflowIdReusePolicy, WorkflowSignalOptions,
+    WorkflowStartOptions,
+};
+use temporalio_common::error::IncomingError;
+use temporalio_common::protos::temporal::api::common::v1::Payload as Raw;
+use temporalio_common::{MemoValues, UntypedWorkflow};
+
+use crate::drive::temporal_id;
+use crate::options::Options;
+use crate::time::timestamp;
+use crate::wire::{BYTES_MAX, MEMO_RUN, MESSAGE, Start, arguments, raw, raw_of, read, read_payload};
+use crate::worker::{RunningWorker, connect};
+
+/// The Temporal engine. Dropping it stops its worker at once, as a crash would; see [`Temporal::shut_down`].
+pub struct Temporal {
+    client: Client,
+    options: Options,
+    registry: Arc<Registry>,
+    journal: Arc<dyn Journal>,
+    /// Temporal's ids of runs that were started or looked up here.
+    ids: Mutex<HashMap<RunId, String>>,
+    worker: RunningWorker,
+}
+
+/// How long a caller waits for the journal to show an end that the server has told of already.
+const MIRROR_LAG: Duration = Duration::from_secs(3);
+
+/// How many ids are remembered; others are looked up in the journal.
+const IDS_MAX: usize = 100_000;
+
+impl Temporal {
+    /// Connects to the server and starts a worker for all registered workflows and steps, which mirrors their runs into the
+    /// journal. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or refuses the worker.
+    pub async fn open(
+        journal: Arc<dyn Journal>,
+        registry: Registry,
+        options: Options,
+    ) -> Result<Self, EngineError> {
+        let client = connect(&options.server).await.map_err(EngineError::Unavailable)?;
+        let registry = Arc::new(registry);
+        let worker =
+            RunningWorker::start(options.clone(), Arc::clone(&registry), Arc::clone(&journal)).await?;
+        Ok(Self { client, options, registry, journal, ids: Mutex::default(), worker })
+    }
+
+    /// Takes no more tasks, lets attempts under way end within the drain limit, and leaves the rest to other workers.
+    ///
+    /// # Errors
+    /// If the worker had failed.
+    pub async fn shut_down(&self) -> Result<(), EngineError> {
+        self.worker.shut_down().await
+    }
+
+    fn new_run(&self, workflow: &WorkflowDefinition, new: &NewRun) -> RunStarted {
+        let run = RunId::new(now(), random_bytes());
+        let options = workflow.options();
+        RunStarted {
+            run,
+            workflow: workflow.name().to_string(),
+            workflow_id: new.workflow_id.clone().unwrap_or_else(|| run.into()),
+            input: Payload::null(),
+            timeout: Some(new.timeout.unwrap_or(options.timeout)),
+            budget: new.budget.or(options.budget),
+            parent: None,
+            forked_from: None,
+            key_base: None,
+            traceparent: new.traceparent.clone(),
+            tenant: new.tenant.clone(),
+            worker: self.options.worker.clone(),
+        }
+    }
+
+    async fn begin(&self, new: NewRun) -> Result<Started, EngineError> {
+        let workflow = self.registry.workflow(&new.workflow);
+        let workflow = workflow.ok_or_else(|| EngineError::UnknownWorkflow(new.workflow.to_string()))?;
+        let bytes = new.input.as_str().len();
+        if bytes > BYTES_MAX {
+            let what = format!("input of {bytes} bytes is over Temporal's limit of {BYTES_MAX} bytes");
+            return Err(EngineError::Unavailable(what.into()));
+        }
+        let start = self.new_run(workflow, &new);
+        let (run, id) = (start.run, start.workflow_id.clone());
+        let temporal = temporal_id(workflow.name(), &id);
+        let mut memo = MemoValues::new();
+        memo.insert(MEMO_RUN, run.to_string());
+        let options = WorkflowStartOptions::new(self.options.task_queue.clone(), temporal.clone())
+            .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
+            .memo(memo)
+            .build();
+        let input = arguments([raw(new.input.as_str()), raw_of(&Start { start })]);
+        let name = UntypedWorkflow::new(workflow.name().to_string());
+        let started = match self.client.start_workflow(name, input, options).await {
+            Ok(_) => Started { run, is_new: true },
+            Err(WorkflowStartError::AlreadyStarted { .. }) => {
+                let holder = self.run_of(&temporal).await?;
+                // The server may have taken our first try without our hearing of it.
+                Started { run: holder, is_new: holder == run }
+            }
+            Err(error) => return Err(unavailable(error)),
+        };
+        self.remember(started.run, temporal);
+        match new.on_duplicate {
+            OnDuplicate::Fail if !started.is_new => Err(EngineError::Duplicate { id, run: started.run }),
+            OnDuplicate::Attach | OnDuplicate::Fail => Ok(started),
+        }
+    }
+
+    fn handle(&self, temporal: &str) -> UntypedWorkflowHandle<Client> {
+        self.client.get_workflow_handle::<UntypedWorkflow>(temporal)
+    }
+
+    /// The run that has a workflow id.
+    async fn run_of(&self, temporal: &str) -> Result<RunId, EngineError> {
+        let handle = self.handle(temporal);
+        let described = handle.describe(WorkflowDescribeOptions::default()).await.map_err(unavailable)?;
+        let run: Option<String> = read(described.memo().raw_value(MEMO_RUN));
+        let run = run.and_then(|run| run.parse().ok());
+        run.ok_or_else(|| unavailable_text(&format!("`{temporal}` was not started by midwatch")))
+    }
+
+    fn remember(&self, run: RunId, temporal: String) {
+        let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if ids.len() >= IDS_MAX {
+            ids.clear();
+        }
+        ids.insert(run, temporal);
+    }
+
+    /// Temporal's id of a run.
+    async fn temporal_of(&self, run: RunId) -> Result<String, EngineError> {
+        let known = self.ids.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let journal = Arc::clone(&self.journal);
+        let read = tokio::task::spawn_blocking(move || journal.run(run)).await;
+        let summary = read.map_err(|_| EngineError::Stopped)?.map_err(unavailable)?;
+        let summary = summary.ok_or(EngineError::UnknownRun(run))?;
+        let temporal = temporal_id(&Name::Owned(summary.workflow), &summary.workflow_id);
+        self.remember(run, temporal.clone());
+        Ok(temporal)
+    }
+
+    async fn deliver(&self, run: RunId, message: Message) -> Result<(), EngineError> {
+        let handle = self.handle(&self.temporal_of(run).await?);
+        match message {
+            // These may be refused, so the run itself must answer.
+            Message::Resolve { .. } | Message::Retry { .. } => self.update(run, &handle, &message).await,
+            Message::Fork { .. } => {
+                Err(EngineError::Refused { run, why: "cannot be forked on Temporal".to_owned() })
+            }
+            Message::Signal { name, payload, id } => {
+                let mut input = arguments([raw(payload.as_str())]);
+                input.payloads.extend(id.as_ref().map(raw_of));
+                self.signal(run, &handle, name, input).await
+            }
+            message => self.signal(run, &handle, MESSAGE.to_owned(), arguments([raw_of(&message)])).await,
+        }
+    }
+
+    async fn signal(
+        &self,
+        run: RunId,
+        handle: &UntypedWorkflowHandle<Client>,
+        name: String,
+        input: temporalio_common::data_converters::RawValue,
+    ) -> Result<(), EngineError> {
+        let signal = UntypedSignal::new(name);
+        match handle.signal(signal, input, WorkflowSignalOptions::default()).await {
+            Ok(()) => Ok(()),
+            Err(WorkflowInteractionError::NotFound(_)) => Err(ended(run)),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn update(
+        &self,
+        run: RunId,
+        handle: &UntypedWorkflowHandle<Client>,
+        message: &Message,
+    ) -> Result<(), EngineError> {
+        let options = WorkflowExecuteUpdateOptions::default();
+        let update = UntypedUpdate::new(MESSAGE);
+        match handle.execute_update(update, arguments([raw_of(message)]), options).await {
+            Ok(answer) => match read::<Option<String>>(answer.payloads.first()).flatten() {
+                Some(why) => Err(EngineError::Refused { run, why }),
+                None => Ok(()),
+            },
+            Err(WorkflowUpdateError::NotFound(_)) => Err(ended(run)),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    async fn end_of(&self, run: RunId) -> Result<RunResult, EngineError> {
+        let handle = self.handle(&self.temporal_of(run).await?);
+        let failed = |class, message: &str| RunResult::Failed {
+            failure: Failure::new(class, message),
+            compensated: 0,
+            resolved: 0,
+        };
+        let result = match handle.get_result(WorkflowGetResultOptions::default()).await {
+            Ok(output) => {
+                RunResult::Completed(read_payload(output.payloads.first()).unwrap_or_else(Payload::null))
+            }
+            Err(WorkflowGetResultError::Failed(error)) => {
+                let details = match &*error {
+                    IncomingError::Application(failure) => first(failure.raw_details()),
+                    _ => None,
+                };
+                read(details).unwrap_or_else(|| failed(Class::Unknown, &error.failure().message))
+            }
+            Err(WorkflowGetResultError::Cancelled { details }) => read(details.raw().first())
+                .unwrap_or_else(|| failed(Class::Cancelled, "cancelled at the server")),
+            Err(WorkflowGetResultError::Terminated { .. }) => {
+                return Ok(failed(Class::Cancelled, "terminated at the server, without compensation"));
+            }
+            Err(WorkflowGetResultError::TimedOut) => {
+                return Ok(failed(Class::Timeout, "timed out at the server, without compensation"));
+            }
+            Err(WorkflowGetResultError::NotFound(_)) => return Err(EngineError::UnknownRun(run)),
+            Err(error) => return Err(unavailable(error)),
+        };
+        self.await_mirror(run).await;
+        Ok(result)
+    }
+
+    /// Lets the journal come up with an end, so that whoever reads it next sees what the result says.
+    async fn await_mirror(&self, run: RunId) {
+        let until = tokio::time::Instant::now() + MIRROR_LAG;
+        while tokio::time::Instant::now() < until {
+            let journal = Arc::clone(&self.journal);
+            let read = tokio::task::spawn_blocking(move || journal.run(run)).await;
+            match read {
+                Ok(Ok(Some(summary))) if summary.ended_at.is_some() => return,
+                Ok(Ok(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Engine for Temporal {
+    fn start(&self, run: NewRun) -> BoxFuture<'_, Result<Started, EngineError>> {
+        Box::pin(self.begin(run))
+    }
+
+    fn send(&self, run: RunId, message: Message) -> BoxFuture<'_, Result<(), EngineError>> {
+        Box::pin(self.deliver(run, message))
+    }
+
+    fn result(&self, run: RunId) -> BoxFuture<'_, Result<RunResult, EngineError>> {
+        Box::pin(self.end_of(run))
+    }
+
+    fn host<'a>(&'a self, stop: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            stop.await;
+            self.shut_down().await
+        })
+    }
+}
+
+fn first(payloads: Option<&[Raw]>) -> Option<&Raw> {
+    payloads.and_then(<[Raw]>::first)
+}
+
+fn ended(run: RunId) -> EngineError {
+    EngineError::Refused { run, why: "has ended; start another one to go another way".to_owned() }
+}
+
+fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+    EngineError::Unavailable(Box::new(error))
+}
+
+fn unavailable_text(text: &str) -> EngineError {
+    EngineError::Unavailable(text.into())
+}
+
+fn now() -> Timestamp {
+    timestamp(std::time::SystemTime::now())
+}
+
+fn random_bytes() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    fastrand::fill(&mut bytes);
+    bytes
+}

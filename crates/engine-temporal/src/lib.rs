@@ -1,0 +1,27 @@
+//! Runs midwatch workflows on a Temporal server.
+//!
+//! A workflow is hosted as a Temporal workflow of its own name: attempts are activities with one try, waits are timers,
+//! signals are signals, children are child workflows. The server's history is the truth; the same history gives the same
+//! events, and those are mirrored into a midwatch journal.
+//!
+//! What this crate is not: it decides no retry and no compensation (the workflow core does), and what it knows of a run it
+//! keeps nowhere but in the server and the journal.
+
+mod attempt;
+mod control;
+mod drive;
+mod engine;
+mod host;
+mod mirror;
+mod mirror_run;
+mod mirror_writer;
+mod options;
+mod server;
+mod step;
+mod time;
+mod translate;
+mod wire;
+mod worker;
+
+pub use engine::Temporal;
+pub use options::{Options, Server};

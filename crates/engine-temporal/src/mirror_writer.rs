@@ -1,0 +1,223 @@
+//! The task that writes the mirror's events: many runs at once, each in its order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use midwatch_journal::{Append, Appended, Error, Journal};
+use midwatch_workflow::{Event, ParkReason, RunId};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use crate::mirror::{Stands, Told};
+use crate::mirror_run::MirroredRun;
+use crate::time::timestamp;
+
+/// How long the server may take to refuse a task: after that, silence is consent.
+const CONSENT: Duration = Duration::from_millis(250);
+
+/// How long to wait before a journal that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+pub(crate) struct Writer {
+    journal: Arc<dyn Journal>,
+    worker: String,
+    receiver: UnboundedReceiver<Told>,
+    /// How many events wait for the journal.
+    waiting: Arc<AtomicUsize>,
+    runs: HashMap<RunId, MirroredRun>,
+    tasks: HashMap<Arc<str>, RunId>,
+    /// When a journal that failed is tried again.
+    again: Option<Instant>,
+    is_closed: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        journal: Arc<dyn Journal>,
+        worker: String,
+        receiver: UnboundedReceiver<Told>,
+        waiting: Arc<AtomicUsize>,
+    ) -> Self {
+        Self {
+            journal,
+            worker,
+            receiver,
+            waiting,
+            runs: HashMap::new(),
+            tasks: HashMap::new(),
+            again: None,
+            is_closed: false,
+        }
+    }
+
+    /// Writes until the mirror is closed and all is written, or cannot be.
+    pub(crate) async fn write(mut self) {
+        while !self.is_closed {
+            self.hear().await;
+            self.consent();
+            self.append_all().await;
+        }
+    }
+
+    /// Takes in what the mirror was told, or waits until something is due.
+    async fn hear(&mut self) {
+        let consent = self.runs.values().filter_map(MirroredRun::tentative_since).min();
+        let due = [consent.map(|since| since + CONSENT), self.again].into_iter().flatten().min();
+        let told = match due {
+            None => self.receiver.recv().await,
+            Some(due) => tokio::select! {
+                biased;
+                told = self.receiver.recv() => told,
+                () = sleep_until(due) => return,
+            },
+        };
+        let Some(told) = told else {
+            self.is_closed = true;
+            return;
+        };
+        self.take(told).await;
+        while let Ok(told) = self.receiver.try_recv() {
+            self.take(told).await;
+        }
+    }
+
+    async fn take(&mut self, told: Told) {
+        match told {
+            Told::Events { task, run, first, events } => {
+                self.waiting.fetch_sub(events.len(), Ordering::Relaxed);
+                self.tasks.insert(task, run);
+                let now = Instant::now();
+                let Some(mirrored) = self.run(run).await else { return };
+                let taken = mirrored.take(first, events, now);
+                if let Err(mismatch) = taken {
+                    let what = format!(
+                        "{mismatch}: put the old code back, or guard the change with cx.patched(\"…\")"
+                    );
+                    mirrored.halt(ParkReason::Mismatch, what, timestamp(SystemTime::now()));
+                }
+            }
+            Told::Halted { task, run, reason, message } => {
+                self.tasks.insert(task, run);
+                if let Some(mirrored) = self.run(run).await {
+                    mirrored.halt(reason, message, timestamp(SystemTime::now()));
+                }
+            }
+            Told::Accepted(task) => self.decide(&task, Stands::Yes),
+            Told::Evicted(task, stands) => {
+                self.decide(&task, stands);
+                self.tasks.remove(&task);
+            }
+            Told::Closed => {
+                self.runs.values_mut().for_each(|run| run.decide(Stands::Yes));
+                self.is_closed = true;
+            }
+        }
+    }
+
+    fn decide(&mut self, task: &str, stands: Stands) {
+        if let Some(mirrored) = self.tasks.get(task).and_then(|run| self.runs.get_mut(run)) {
+            mirrored.decide(stands);
+        }
+    }
+
+    fn consent(&mut self) {
+        let now = Instant::now();
+        for run in self.runs.values_mut() {
+            if run.tentative_since().is_some_and(|since| since + CONSENT <= now) {
+                run.decide(Stands::Yes);
+            }
+        }
+    }
+
+    /// The run as the mirror knows it, read from the journal if need be; `None` if that fails.
+    async fn run(&mut self, run: RunId) -> Option<&mut MirroredRun> {
+        if !self.runs.contains_key(&run) {
+            let journal = Arc::clone(&self.journal);
+            let read = tokio::task::spawn_blocking(move || journal.events(run, 0)).await;
+            match read {
+                Ok(Ok(events)) => drop(self.runs.insert(run, MirroredRun::of(&events, &self.worker))),
+                Ok(Err(error)) => {
+                    tracing::warn!(%run, %error, "the journal cannot be read: its run is not mirrored")
+                }
+                Err(_) => {}
+            }
+        }
+        self.runs.get_mut(&run)
+    }
+
+    async fn append_all(&mut self) {
+        if self.again.is_some_and(|again| again > Instant::now()) && !self.is_closed {
+            return;
+        }
+        self.again = None;
+        while self.append_round().await {}
+        // What is neither in memory at the worker nor waits here is read again if need be.
+        let active: std::collections::HashSet<RunId> = self.tasks.values().copied().collect();
+        self.runs.retain(|id, run| !run.is_still() || active.contains(id));
+    }
+
+    /// Appends something of every run that has something; says whether to go on at once.
+    async fn append_round(&mut self) -> bool {
+        let mut under_way = Vec::new();
+        for (id, run) in self.runs.iter_mut().filter(|(_, run)| !run.ready.is_empty()) {
+            let Some((append, count)) = piece(*id, run) else {
+                run.ready.clear();
+                continue;
+            };
+            let (done, written) = oneshot::channel();
+            self.journal.append(append, Box::new(move |result| drop(done.send(result))));
+            under_way.push((*id, count, written));
+        }
+        let mut is_more = false;
+        for (id, count, written) in under_way {
+            is_more |= self.written(id, count, written.await.unwrap_or(Err(Error::Closed)));
+        }
+        is_more
+    }
+
+    fn written(&mut self, id: RunId, count: usize, result: Result<Appended, Error>) -> bool {
+        let Some(run) = self.runs.get_mut(&id) else { return false };
+        match result {
+            Ok(Appended::Written) => {
+                run.ready.drain(..count);
+                return !run.ready.is_empty();
+            }
+            Ok(Appended::Duplicate(holder)) => {
+                tracing::error!(run = %id, %holder, "the journal has another run of this workflow id");
+                drop(self.runs.remove(&id));
+            }
+            Err(Error::Conflict { number, .. }) => {
+                tracing::warn!(run = %id, number, "another process mirrors this run; it is read again when replayed");
+                drop(self.runs.remove(&id));
+            }
+            Err(error) => {
+                tracing::warn!(run = %id, %error, "the journal cannot be written; it is tried again");
+                self.again = Some(Instant::now() + AGAIN);
+            }
+        }
+        false
+    }
+}
+
+/// As much of a run's events as one append takes, and how many that are. The summary is that of the last piece.
+fn piece(id: RunId, run: &mut MirroredRun) -> Option<(Append, usize)> {
+    let fold = run.fold.as_mut()?;
+    fold.summarize();
+    let first = fold.summary.events + 1 - run.ready.len() as u64;
+    let mut count = run.ready.len();
+    loop {
+        let events: &[Event] = &run.ready[..count];
+        let summary = Box::new(fold.summary.clone());
+        match Append::new(id, first, events, Some(summary)) {
+            Ok(append) => return Some((append, count)),
+            Err(Error::TooLarge { .. }) if count > 1 => count = count.div_ceil(2),
+            Err(error) => {
+                tracing::error!(run = %id, %error, "events cannot be written");
+                return None;
+            }
+        }
+    }
+}

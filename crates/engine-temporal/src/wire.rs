@@ -1,0 +1,166 @@
+//! The shapes in which midwatch's data travels through Temporal: as JSON payloads that its UI shows as they are.
+//!
+//! A workflow is given its input and, as a second argument, how the run began; an activity is given the step's input and,
+//! as a second argument, which attempt it is. So both can be read, and started, by hand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use midwatch_workflow::{
+    Attempt, AttemptInfo, Charge, Ended, Name, OpId, Payload, Reporter, RunId, RunInfo, RunStarted,
+    StepContext, Timestamp, WorkflowId,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use temporalio_common::data_converters::RawValue;
+use temporalio_common::protos::temporal::api::common::v1::Payload as Raw;
+
+/// The largest payload that a Temporal server takes by default is 2 MiB; some of it is ours.
+pub(crate) const BYTES_MAX: usize = (2 << 20) - (64 << 10);
+
+/// The signal that brings a [`midwatch_workflow::Message`]; all other names are signals of the workflow itself.
+pub(crate) const MESSAGE: &str = "midwatch.message";
+
+/// The memo field that holds the run's id.
+pub(crate) const MEMO_RUN: &str = "midwatch_run";
+
+/// How a run began, as its workflow's second argument.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// Its input is `null` here: it is the first argument.
+    pub(crate) start: RunStarted,
+}
+
+/// Which attempt an activity makes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) run: RunId,
+    pub(crate) workflow_id: WorkflowId,
+    pub(crate) workflow: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tenant: Option<String>,
+    pub(crate) op: OpId,
+    pub(crate) step: Name,
+    pub(crate) nth: u32,
+    pub(crate) attempt: u32,
+    pub(crate) key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<Name>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) progress: Option<Payload>,
+    pub(crate) timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) heartbeat_ms: Option<u64>,
+}
+
+impl Call {
+    pub(crate) fn of(run: &RunInfo, op: OpId, attempt: &Attempt, progress: Option<Payload>) -> Self {
+        let has_own_trace = run.trace != *run.run.as_bytes();
+        Self {
+            run: run.run,
+            workflow_id: run.workflow_id.clone(),
+            workflow: run.workflow.clone(),
+            trace: has_own_trace.then(|| run.trace.iter().map(|byte| format!("{byte:02x}")).collect()),
+            tenant: run.tenant.clone(),
+            op,
+            step: attempt.step.clone(),
+            nth: attempt.nth,
+            attempt: attempt.attempt,
+            key: attempt.key.to_string(),
+            target: attempt.target.clone(),
+            progress,
+            timeout_ms: millis(attempt.timeout),
+            heartbeat_ms: attempt.heartbeat.map(millis),
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    pub(crate) fn heartbeat(&self) -> Option<Duration> {
+        self.heartbeat_ms.map(Duration::from_millis)
+    }
+
+    pub(crate) fn context(&self, reporter: Arc<dyn Reporter>) -> StepContext {
+        let trace = self.trace.as_deref().and_then(|hex| u128::from_str_radix(hex, 16).ok());
+        StepContext::new(AttemptInfo {
+            run: Arc::new(RunInfo {
+                run: self.run,
+                workflow_id: self.workflow_id.clone(),
+                workflow: self.workflow.clone(),
+                trace: trace.map_or(*self.run.as_bytes(), u128::to_be_bytes),
+                tenant: self.tenant.clone(),
+            }),
+            step: self.step.clone(),
+            nth: self.nth,
+            attempt: self.attempt,
+            key: self.key.as_str().into(),
+            target: self.target.clone(),
+            progress: self.progress.clone(),
+            reporter,
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// What came of an attempt: an activity's result, or the details of its failure or cancellation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) ended: Ended,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) charges: Vec<Charge>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) beats: Vec<Beat>,
+}
+
+/// What an attempt said of its progress, and when by its worker's clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Beat {
+    pub(crate) at: Timestamp,
+    pub(crate) progress: Payload,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) charges: Vec<Charge>,
+}
+
+/// The details of a native heartbeat: what is known of an attempt whose worker died.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LastWord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) progress: Option<Payload>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) charges: Vec<Charge>,
+}
+
+/// JSON text as Temporal carries it.
+pub(crate) fn raw(json: &str) -> Raw {
+    let metadata = HashMap::from([("encoding".to_owned(), b"json/plain".to_vec())]);
+    Raw { metadata, data: json.as_bytes().to_vec(), ..Raw::default() }
+}
+
+/// A value as Temporal carries it; what has no JSON form becomes `null`.
+pub(crate) fn raw_of<T: Serialize>(value: &T) -> Raw {
+    raw(&serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned()))
+}
+
+/// Arguments, or a result.
+pub(crate) fn arguments<const N: usize>(payloads: [Raw; N]) -> RawValue {
+    RawValue::new(payloads.into())
+}
+
+/// Reads a payload as a value.
+pub(crate) fn read<T: DeserializeOwned>(raw: Option<&Raw>) -> Option<T> {
+    serde_json::from_slice(&raw?.data).ok()
+}
+
+/// Reads a payload as data of the user's; one without data is `null`.
+pub(crate) fn read_payload(raw: Option<&Raw>) -> Option<Payload> {
+    let Some(raw) = raw.filter(|raw| !raw.data.is_empty()) else { return Some(Payload::null()) };
+    Payload::from_json(std::str::from_utf8(&raw.data).ok()?).ok()
+}

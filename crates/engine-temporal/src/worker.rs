@@ -1,0 +1,134 @@
+//! The worker: a thread with a runtime of its own, since workflows of the SDK cannot leave the thread that they are on.
+
+use std::sync::Arc;
+use std::thread;
+
+use futures_util::future::{Either, select};
+use midwatch_journal::Journal;
+use midwatch_workflow::{EngineError, Registry};
+use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, Url};
+use temporalio_sdk::runtime::RuntimeOptions;
+use temporalio_sdk::{Runtime, Worker, WorkerOptions};
+use tokio::sync::{oneshot, watch};
+
+use crate::host::{Host, Shared};
+use crate::mirror::{Mirror, Watch};
+use crate::options::{Options, Server};
+use crate::step::{Attempts, StepActivity, named};
+
+type Trouble = Box<dyn std::error::Error + Send + Sync>;
+type Stop = Box<dyn Fn() + Send + Sync>;
+
+/// A running worker. Dropping it ends it at once, as a crash would.
+pub(crate) struct RunningWorker {
+    stop: Stop,
+    _kill: oneshot::Sender<()>,
+    ended: watch::Receiver<Option<Result<(), String>>>,
+}
+
+impl RunningWorker {
+    /// Starts a worker, and comes back when it is ready.
+    pub(crate) async fn start(
+        options: Options,
+        registry: Arc<Registry>,
+        journal: Arc<dyn Journal>,
+    ) -> Result<Self, EngineError> {
+        let (kill, killed) = oneshot::channel();
+        let (ready, is_ready) = oneshot::channel();
+        let (tell_end, ended) = watch::channel(None);
+        let thread = thread::Builder::new().name("midwatch-temporal".to_owned()).spawn(move || {
+            let end = run(options, registry, journal, ready, killed).map_err(|error| error.to_string());
+            if let Err(error) = &end {
+                tracing::error!(error, "the worker has ended");
+            }
+            tell_end.send_replace(Some(end));
+        });
+        thread.map_err(|error| EngineError::Unavailable(Box::new(error)))?;
+        match is_ready.await {
+            Ok(Ok(stop)) => Ok(Self { stop, _kill: kill, ended }),
+            Ok(Err(error)) => Err(EngineError::Unavailable(error)),
+            Err(_) => Err(EngineError::Stopped),
+        }
+    }
+
+    /// Takes no more tasks, lets attempts under way end within the drain limit, and waits for all of it.
+    pub(crate) async fn shut_down(&self) -> Result<(), EngineError> {
+        (self.stop)();
+        let mut ended = self.ended.clone();
+        let end = ended.wait_for(Option::is_some).await.map_err(|_| EngineError::Stopped)?.clone();
+        end.unwrap_or(Ok(())).map_err(|error| EngineError::Unavailable(error.into()))
+    }
+}
+
+/// Connects to the server.
+pub(crate) async fn connect(server: &Server) -> Result<Client, Trouble> {
+    let (connection, client) = match server {
+        Server::At { url, namespace } => {
+            let connection = ConnectionOptions::new(url.parse::<Url>()?).build();
+            (connection, ClientOptions::new(namespace.clone()).build())
+        }
+        Server::Configured => {
+            ClientOptions::load_from_config(Default::default()).map_err(|error| error.to_string())?
+        }
+    };
+    Ok(Client::new(Connection::connect(connection).await?, client)?)
+}
+
+fn run(
+    options: Options,
+    registry: Arc<Registry>,
+    journal: Arc<dyn Journal>,
+    ready: oneshot::Sender<Result<Stop, Trouble>>,
+    killed: oneshot::Receiver<()>,
+) -> Result<(), Trouble> {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let end = tokio.block_on(async {
+        let (mirror, writer) = Mirror::open(journal, options.worker.clone());
+        let made = make(&options, registry, mirror.clone()).await;
+        let mut worker = match made {
+            Ok(worker) => worker,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return Ok(());
+            }
+        };
+        let _ = ready.send(Ok(Box::new(worker.shutdown_handle())));
+        match select(Box::pin(worker.run()), killed).await {
+            Either::Left((end, _)) => {
+                mirror.close();
+                let _ = writer.await;
+                end.map_err(Trouble::from)
+            }
+            Either::Right(_) => Ok(()),
+        }
+    });
+    tokio.shutdown_background();
+    end
+}
+
+async fn make(options: &Options, registry: Arc<Registry>, mirror: Mirror) -> Result<Worker, Trouble> {
+    let client = connect(&options.server).await?;
+    let runtime = Runtime::from_current_tokio(RuntimeOptions::default())?;
+    // Heartbeats bring back whether an attempt is still wanted: often enough that nobody waits long for it to stop.
+    let beat = (options.lost_after / 4).min(std::time::Duration::from_secs(1));
+    let mut worker = WorkerOptions::new(options.task_queue.clone())
+        .max_cached_workflows(options.cached_runs)
+        .sticky_queue_schedule_to_start_timeout(options.sticky)
+        .max_heartbeat_throttle_interval(beat)
+        .graceful_shutdown_period(options.drain)
+        .worker_interceptor(Watch(mirror.clone()))
+        .build();
+    let shared = Arc::new(Shared { registry: Arc::clone(&registry), mirror, lost_after: options.lost_after });
+    for workflow in registry.workflows() {
+        let shared = Arc::clone(&shared);
+        let host = move || Host::new(Arc::clone(&shared));
+        named(workflow.name(), || worker.register_workflow_with_factory::<Host, _>(host).map(drop))?;
+    }
+    for step in registry.steps() {
+        let attempts = Arc::new(Attempts { step: step.clone(), beat });
+        named(step.name(), || {
+            worker.register_activity::<StepActivity>(attempts);
+        });
+    }
+    Ok(Worker::new(&runtime, client, worker)?)
+}
