@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     program: PathBuf,
     folder: tempfile::TempDir,
     process: Child,
@@ -19,13 +19,13 @@ pub struct Server {
 
 impl Server {
     /// Starts a server, or gives nothing if none is installed: `cargo xtask test` installs it, and then demands it.
-    pub fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let Some(program) = program() else {
             assert!(
                 std::env::var_os("MIDWATCH_REQUIRE_RESTATE").is_none(),
                 "restate-server is not installed in target/tools"
             );
-            eprintln!("SKIPPED: no restate-server in target/tools; `cargo xtask test` installs it");
+            skipped();
             return None;
         };
         let folder = tempfile::tempdir().expect("a folder for the server's data");
@@ -38,22 +38,28 @@ impl Server {
         Some(server)
     }
 
-    pub fn ingress(&self) -> String {
+    pub(crate) fn ingress(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports[0])
     }
 
-    pub fn admin(&self) -> String {
+    pub(crate) fn admin(&self) -> String {
         format!("http://127.0.0.1:{}", self.ports[1])
     }
 
+    /// Asks the admin API to change something.
+    pub(crate) fn patch(&self, path: &str) {
+        let answer = exchange(self.ports[1], &format!("PATCH {path}")).unwrap_or_default();
+        assert!(answer.starts_with("HTTP/1.1 2"), "{path}: {answer}");
+    }
+
     /// Kills the server as `kill -9` does, and starts it again on what its disk holds.
-    pub fn kill_and_restart(&mut self) {
+    pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
         self.process = spawn(&self.program, self.folder.path());
         self.wait();
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("kill the server");
         self.process.wait().expect("the server is gone");
     }
@@ -76,6 +82,11 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+#[allow(clippy::print_stderr)] // a test that is skipped must not look like one that passed
+fn skipped() {
+    eprintln!("SKIPPED: no restate-server in target/tools; `cargo xtask test` installs it");
 }
 
 fn program() -> Option<PathBuf> {
@@ -113,19 +124,24 @@ fn config([ingress, admin, node]: [u16; 3]) -> String {
 }
 
 /// Ports that are free now. All are held at once, so that they differ.
-pub fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let held = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"));
     held.map(|listener| listener.local_addr().expect("its address").port())
 }
 
 fn answers(port: u16) -> bool {
+    exchange(port, "GET /health").is_some_and(|answer| answer.starts_with("HTTP/1.1 "))
+}
+
+/// One request without a body, and its answer.
+fn exchange(port: u16, what: &str) -> Option<String> {
     use std::io::{Read as _, Write as _};
-    let Ok(mut stream) = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
-    let request = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    if stream.write_all(request.as_bytes()).is_err() {
-        return false;
-    }
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).is_ok()
+    let mut stream = std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request =
+        format!("{what} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
