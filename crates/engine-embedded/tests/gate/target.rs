@@ -38,7 +38,7 @@ impl Target {
 
     /// One request.
     fn call(&self) -> Result<(), Failure> {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock().expect("whole");
         let now = self.begun.elapsed();
         state.requests.push(now);
         state.level = (state.level + (now - state.at).as_secs_f64() * self.per_second).min(self.burst);
@@ -60,7 +60,7 @@ impl Target {
 
     /// When each request came.
     pub(crate) fn requests(&self) -> Vec<Duration> {
-        self.state.lock().unwrap().requests.clone()
+        self.state.lock().expect("whole").requests.clone()
     }
 }
 

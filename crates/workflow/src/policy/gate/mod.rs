@@ -99,6 +99,9 @@ pub enum HeldBy {
 /// From this length on a cool-down or an outage is followed by a slow restart.
 const LONG: Duration = Duration::from_secs(1);
 
+/// The share of the pace before an outage that is gone back to fast: perhaps it was on its way to too much.
+const AFTER_OUTAGE: f64 = 0.75;
+
 /// The longest cool-down where the target names none.
 const UNNAMED_MAX: Duration = Duration::from_secs(30);
 
@@ -216,7 +219,7 @@ impl Gate {
 
     fn answered(&mut self, now: Timestamp, admitted: Admitted) {
         if let Found::Up(before) = self.circuit.answered(admitted) {
-            self.pace.restart(now, before.rate);
+            self.pace.restart(now, before.rate * AFTER_OUTAGE);
             self.crowd.restart(&self.policy, before.crowd);
         }
     }

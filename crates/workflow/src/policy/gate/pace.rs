@@ -28,21 +28,37 @@ pub(super) struct Pace {
     steady_at: Timestamp,
     /// Successes since then.
     steady: f64,
-    /// Successes since the last complaint.
-    successes: u32,
+    /// The share of refusals among the latest attempts.
+    refused: f64,
+    /// A rate that the target has borne, as it looks: refusals at that rate are chance, or the target has changed.
+    proven: f64,
+    /// Successes in a row, and when and at which rate their series began.
+    clean: u32,
+    clean_from: (Timestamp, f64),
     /// Tokens of a usual attempt.
     tokens: Option<f64>,
 }
 
-/// What a complaint leaves of the rate, and what it leaves if hardly anything succeeded since the last one.
+/// What a complaint leaves of the rate: usually, at most if many are refused, and at a rate that was proven.
 const EASED: f64 = 0.8;
-const EASED_AGAIN: f64 = 0.4;
-const FEW: u32 = 3;
+const EASED_FAR: f64 = 0.4;
+const EASED_LITTLE: f64 = 0.97;
+
+/// The weight of the latest attempt in the share of refusals, and the share that a single refusal among many leaves.
+const LATEST: f64 = 0.1;
+const SINGLE: f64 = 0.25;
+
+/// If so many are refused, it is the pace.
+const MOST: f64 = 0.4;
+
+/// So many successes in a row prove a rate, if it took them so long: a limit may let a burst through.
+const PROOF: u32 = 20;
+const PROOF_TIME: Duration = Duration::from_secs(5);
 
 /// Per second: the share of the way back to the ceiling, and the growth beyond; the latter doubles after so many seconds.
 const RECOVERY: f64 = 0.2;
 const GROWTH: f64 = 0.02;
-const GROWTH_MAX: f64 = 0.3;
+const GROWTH_MAX: f64 = 0.2;
 const GROWTH_DOUBLES: f64 = 5.0;
 
 /// Below so many starts a second, so many successes count as one.
@@ -70,7 +86,10 @@ impl Pace {
             eased_at: None,
             steady_at: now,
             steady: 0.0,
-            successes: 0,
+            refused: 0.0,
+            proven: 0.0,
+            clean: 0,
+            clean_from: (now, 0.0),
             tokens: None,
         }
     }
@@ -131,12 +150,13 @@ impl Pace {
     }
 
     pub(super) fn succeeded(&mut self, now: Timestamp) {
-        self.successes = self.successes.saturating_add(1);
+        self.refused *= 1.0 - LATEST;
         self.steady += 1.0;
         // A rate that is not used up is no proof that the target would bear it.
         if self.level > self.full() / 2.0 {
             return;
         }
+        self.prove(now);
         let known = self.known.unwrap_or(f64::INFINITY);
         let raised = if self.rate < known {
             (self.rate + (self.rate * 0.1).min(1.0)).min(known)
@@ -153,20 +173,46 @@ impl Pace {
         self.rate = raised.min(self.max);
     }
 
+    /// A series of successes shows that the target bears the rate that it began with.
+    fn prove(&mut self, now: Timestamp) {
+        if self.clean == 0 {
+            self.clean_from = (now, self.rate);
+        }
+        self.clean += 1;
+        let (since, rate) = self.clean_from;
+        if self.clean >= PROOF && now.since(since) >= PROOF_TIME {
+            self.proven = self.proven.max(rate);
+            self.clean = 0;
+        }
+    }
+
     /// The target asks for fewer; attempts from before the last time are no news.
     pub(super) fn limited(&mut self, now: Timestamp, admitted: Timestamp) {
+        self.refused = self.refused * (1.0 - LATEST) + LATEST;
         if self.eased_at.is_some_and(|eased| admitted <= eased) {
             return;
         }
-        let is_again = self.eased_at.is_some() && self.successes < FEW;
         self.ceiling = self.rate;
-        self.rate = (self.rate * if is_again { EASED_AGAIN } else { EASED }).max(self.min);
+        let eased = if self.refused > SINGLE {
+            // More than a chance: the more are refused, the further down, and what was proven holds no longer.
+            self.proven = 0.0;
+            self.rate * (1.0 - self.refused).max(EASED_FAR)
+        } else if self.rate > self.proven {
+            (self.rate * EASED).max(self.proven)
+        } else {
+            self.proven = self.rate * EASED_LITTLE;
+            self.proven
+        };
+        // A target that refuses some at any pace is not worth a standstill.
+        let floor = self.initial / 10.0;
+        let is_chance = self.refused < MOST && self.rate >= floor;
+        self.rate = eased.max(if is_chance { floor } else { self.min });
         self.known = Some(self.rate);
         self.level = self.level.min(1.0);
         self.eased_at = Some(now);
         self.steady_at = now;
         self.steady = 0.0;
-        self.successes = 0;
+        self.clean = 0;
     }
 
     pub(super) fn count_tokens(&mut self, tokens: u64) {
