@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
 
-use midwatch_journal::{Error, Journal, Lease, Order, RunQuery, RunSummary, Status};
-use midwatch_observe::why::{Answer, Facts, Owner, Relative, ShortAnswer, why};
+use midwatch_journal::{Board, Error, Journal, Lease, Order, RunQuery, RunSummary, Status};
+use midwatch_observe::why::{Answer, Facts, Gate, Owner, Relative, ShortAnswer, why};
 use midwatch_observe::{Baselines, Profile, Run, Timeline};
 use midwatch_workflow::{EventKind, RunId, Timestamp};
 
@@ -30,6 +30,7 @@ pub struct Inspector<'j> {
     journal: &'j dyn Journal,
     now: Timestamp,
     owner: Owner,
+    gates: Vec<Gate>,
     usual: RefCell<HashMap<String, Baselines>>,
     neighbours: RefCell<Option<Vec<Run>>>,
 }
@@ -37,7 +38,20 @@ pub struct Inspector<'j> {
 impl<'j> Inspector<'j> {
     /// Asks at `now`; `owner` is who owns the journal.
     pub fn new(journal: &'j dyn Journal, now: Timestamp, owner: Owner) -> Self {
-        Self { journal, now, owner, usual: RefCell::default(), neighbours: RefCell::default() }
+        Self {
+            journal,
+            now,
+            owner,
+            gates: Vec::new(),
+            usual: RefCell::default(),
+            neighbours: RefCell::default(),
+        }
+    }
+
+    /// With what is known of gates; see [`gates`].
+    #[must_use]
+    pub fn with_gates(self, gates: Vec<Gate>) -> Self {
+        Self { gates, ..self }
     }
 
     /// Says why a run is as it is.
@@ -64,8 +78,8 @@ impl<'j> Inspector<'j> {
         let baselines = self.usual(&start.workflow)?;
         let neighbours = if depth == 0 { self.neighbours(run)? } else { Vec::new() };
         let children = self.children(&events, depth)?;
-        let owner = self.owner.clone();
-        Ok(Facts { owner, baselines, neighbours, children, ..Facts::new(events, self.now) })
+        let (owner, gates) = (self.owner.clone(), self.gates.clone());
+        Ok(Facts { owner, gates, baselines, neighbours, children, ..Facts::new(events, self.now) })
     }
 
     /// What is usual for a workflow: its latest completed runs.
@@ -145,6 +159,19 @@ impl<'j> Inspector<'j> {
         let answer = why(&self.facts_to(child.run, depth + 1)?);
         Ok(ShortAnswer { verdict: answer.verdict, cause: answer.cause, headline: answer.headline })
     }
+}
+
+/// Says how the gates stand in the process that owns the journal in a file. What cannot be read is not known.
+pub fn gates(path: impl AsRef<Path>) -> Vec<Gate> {
+    let board = Board::read(path.as_ref()).ok().flatten();
+    let gates = board.map(|board| board.gates).unwrap_or_default();
+    gates
+        .into_iter()
+        .map(|gate| Gate {
+            target: gate.target.into_owned(),
+            closed_until: gate.state.closed.map(|closed| closed.until),
+        })
+        .collect()
 }
 
 /// Says who owns the journal in a file.

@@ -11,6 +11,6 @@ mod row;
 mod stall;
 
 pub use cost::{CostQuery, cost};
-pub use facts::{Inspector, owner};
+pub use facts::{Inspector, gates, owner};
 pub use row::row;
 pub use stall::{Stalled, stalls};

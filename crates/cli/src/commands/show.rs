@@ -1,8 +1,10 @@
 //! `midwatch show`.
 
 use clap::Args;
-use midwatch_journal::{Fold, Journal, RunSummary};
+use midwatch_journal::{Board, Fold, Journal, RunSummary};
 use midwatch_observe::Timeline;
+use midwatch_workflow::event::WaitReason;
+use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{Budget, Event, Timestamp};
 use serde_json::json;
 
@@ -12,7 +14,7 @@ use crate::find::find;
 use crate::output::look::FAINT;
 use crate::output::story::{Page, strong};
 use crate::output::text::{clean, fit};
-use crate::output::{Out, advice, amount, event, look, time};
+use crate::output::{Out, advice, amount, event, gate, look, time};
 
 /// Show a run: what it did, step by step and attempt by attempt
 #[derive(Args)]
@@ -52,7 +54,9 @@ impl Show {
             return Ok(Exit::Done);
         }
         let now = global.now();
-        for line in header(&summary, &timeline, now, out.width_of_picture()) {
+        let gate = summary.target.as_deref().filter(|_| summary.held == Some(WaitReason::Gate));
+        let gate = gate.and_then(|target| Board::read(&global.db).ok()??.gate(target).cloned());
+        for line in header(&summary, &timeline, gate.as_ref(), now, out.width_of_picture()) {
             out.line(line)?;
         }
         out.line("")?;
@@ -79,7 +83,13 @@ fn print_events(events: &[Event], out: &mut Out) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn header(run: &RunSummary, timeline: &Timeline, now: Timestamp, width: usize) -> Vec<String> {
+fn header(
+    run: &RunSummary,
+    timeline: &Timeline,
+    at: Option<&GateView>,
+    now: Timestamp,
+    width: usize,
+) -> Vec<String> {
     let style = look::of(run.status);
     let title = format!("{} {}", run.workflow, run.workflow_id);
     let mut lines = vec![format!("{}  {}  {style}{}{style:#}", strong(&title), run.run.short(), run.status)];
@@ -96,6 +106,7 @@ fn header(run: &RunSummary, timeline: &Timeline, now: Timestamp, width: usize) -
     for (command, what) in advice::next(timeline) {
         field("next", format!("{command:<44}  {what}"));
     }
+    field("gate", at.map(|at| gate::line(at, now)).unwrap_or_default());
     field("says", timeline.status_text.clone().unwrap_or_default());
     field("run", run.run.to_string());
     field("time", times(run, now));

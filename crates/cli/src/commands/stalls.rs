@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use midwatch_inspect::{Inspector, owner, stalls};
+use midwatch_inspect::{Inspector, gates, owner, stalls};
 use midwatch_observe::stall::{Stall, StallKind};
 use midwatch_observe::why::{Owner, Verdict};
 use serde_json::json;
@@ -40,7 +40,7 @@ impl Stalls {
         let (journal, now) = (global.journal()?, global.now());
         let owner = owner(&global.db);
         let found = stalls(&journal, now, self.limit)?;
-        let inspector = Inspector::new(&journal, now, owner.clone());
+        let inspector = Inspector::new(&journal, now, owner.clone()).with_gates(gates(&global.db));
         let shown = found.stalls.iter().take(self.most as usize);
         let mut rows = Vec::new();
         for (n, stall) in shown.enumerate() {

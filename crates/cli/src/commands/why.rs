@@ -1,7 +1,7 @@
 //! `midwatch why`.
 
 use clap::Args;
-use midwatch_inspect::{Inspector, owner, stalls};
+use midwatch_inspect::{Inspector, gates, owner, stalls};
 use midwatch_journal::{Journal, Order, RunQuery, RunSummary, Status};
 use midwatch_observe::why::{Answer, STALL_LIMIT, Safe, Verdict};
 use midwatch_workflow::RunId;
@@ -42,7 +42,8 @@ pub(crate) struct Why {
 impl Why {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         let journal = global.journal()?;
-        let inspector = Inspector::new(&journal, global.now(), owner(&global.db));
+        let inspector =
+            Inspector::new(&journal, global.now(), owner(&global.db)).with_gates(gates(&global.db));
         if self.all_failing {
             return all_failing(&journal, &inspector, self.limit as usize, global, out);
         }

@@ -4,6 +4,7 @@ pub(crate) mod advice;
 pub(crate) mod amount;
 pub(crate) mod bar;
 pub(crate) mod event;
+pub(crate) mod gate;
 pub(crate) mod look;
 pub(crate) mod story;
 pub(crate) mod table;
