@@ -21,23 +21,25 @@ fn a_run_that_waits_for_nothing_that_could_come_is_stray() {
 
 #[test]
 fn a_run_that_something_foreign_wakes_is_stray() {
-    let mut hand = run(|cx| async move {
-        let mut foreign = None;
-        let alarm = std::future::poll_fn(move |task| {
-            let waker = task.waker().clone();
-            foreign.get_or_insert_with(|| std::thread::spawn(move || waker.wake()));
-            Poll::<()>::Pending
-        });
-        let step = cx.step(step("a"), &1).into_future();
-        futures_util::future::select(Box::pin(alarm), step).await;
-        Ok(0)
+    let (wakers, foreign) = std::sync::mpsc::channel();
+    let mut hand = run(move |cx| {
+        let wakers = wakers.clone();
+        async move {
+            let alarm = std::future::poll_fn(move |task| {
+                wakers.send(task.waker().clone()).unwrap();
+                Poll::<()>::Pending
+            });
+            let step = cx.step(step("a"), &1).into_future();
+            futures_util::future::select(Box::pin(alarm), step).await;
+            Ok(0)
+        }
     });
     hand.asks();
-    // The other thread wakes the run when it gets to it; looking again finds out.
-    while hand.progress == Progress::Waiting {
-        std::thread::yield_now();
-        hand.asks();
-    }
+    assert_eq!(hand.progress, Progress::Waiting);
+    // Another thread wakes the run while nobody polls it.
+    let waker: std::task::Waker = foreign.recv().unwrap();
+    std::thread::spawn(move || waker.wake()).join().unwrap();
+    hand.asks();
     assert_eq!(hand.progress, Progress::Stray);
 }
 
