@@ -3,6 +3,7 @@
 //! What is in flight is polled in the order in which the server resolved it, then in the order in which it was begun:
 //! both are the same on replay.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -34,7 +35,8 @@ pub(crate) async fn drive(cx: WorkflowContext<Host>, input: RawValue) -> Output 
         return finish(&RunResult::Failed { failure, compensated: 0, resolved: 0 }, false);
     };
     let is_child = start.parent.is_some();
-    let translation = Translation::begin(Arc::clone(&shared.registry), workflow, start, at);
+    let begin = || Translation::begin(Arc::clone(&shared.registry), workflow, start, at, is_patched);
+    let translation = polled(&cx, begin);
     let mut driver = Driver::new(cx.clone(), shared, translation);
     let result = std::future::poll_fn(|task| driver.poll(task)).await;
     // Whoever sent an update is answered before the execution closes.
@@ -43,6 +45,23 @@ pub(crate) async fn drive(cx: WorkflowContext<Host>, input: RawValue) -> Output 
     let handlers = cx.clone();
     let _ = cx.wait_condition_with_options(|_| handlers.all_handlers_finished(), options).await;
     finish(&result, is_child)
+}
+
+thread_local! {
+    /// The execution whose workflow is being polled: workflows may move between threads, its context may not.
+    static POLLED: RefCell<Option<WorkflowContext<Host>>> = const { RefCell::new(None) };
+}
+
+fn polled<T>(cx: &WorkflowContext<Host>, act: impl FnOnce() -> T) -> T {
+    POLLED.with(|slot| *slot.borrow_mut() = Some(cx.clone()));
+    let acted = act();
+    POLLED.with(|slot| slot.borrow_mut().take());
+    acted
+}
+
+/// Whether the history takes the new side of a change: a marker in it says so.
+fn is_patched(id: &str) -> bool {
+    POLLED.with(|slot| slot.borrow().as_ref().is_none_or(|cx| cx.patched(id)))
 }
 
 /// How the run began, as its starter said; one that was started by hand is given what is missing.
@@ -159,7 +178,8 @@ impl Driver {
         *self.woken.outer() = Some(task.waker().clone());
         self.translation.set_time(now(&self.cx));
         if !self.is_halted {
-            while self.go_on() {}
+            let cx = self.cx.clone();
+            polled(&cx, || while self.go_on() {});
         }
         self.tell();
         if let Standing::Halted(reason, message) = &self.translation.standing

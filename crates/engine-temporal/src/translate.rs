@@ -88,13 +88,16 @@ pub(crate) struct Translation {
 }
 
 impl Translation {
-    /// Begins a run at `at`.
+    /// Begins a run at `at`. The history knows which patches it has taken: `is_patched` asks it.
     pub(crate) fn begin(
         registry: Arc<Registry>,
         workflow: &WorkflowDefinition,
         start: RunStarted,
         at: Timestamp,
+        is_patched: fn(&str) -> bool,
     ) -> Self {
+        let mut execution = Execution::new(workflow, start.clone(), at, Recorded::default());
+        execution.decide_patches(is_patched);
         let trace = start.traceparent.as_deref().and_then(trace_of).unwrap_or(*start.run.as_bytes());
         let mut translation = Self {
             registry,
@@ -106,7 +109,7 @@ impl Translation {
                 tenant: start.tenant.clone(),
             }),
             fold: Fold::begin(&start, at),
-            execution: Some(Execution::new(workflow, start.clone(), at, Recorded::default())),
+            execution: Some(execution),
             now: at,
             is_fed: true,
             events: vec![Event { at, kind: EventKind::RunStarted(Box::new(start.clone())) }],

@@ -82,6 +82,12 @@ impl Execution {
         Self { shared, future: Some(future), root: Arc::default(), inputs, end: None }
     }
 
+    /// Lets an engine decide which patches the run takes, where it does not know beforehand what is recorded. Asked once
+    /// for each id, while the run is advanced.
+    pub fn decide_patches(&mut self, decides: impl Fn(&str) -> bool + Send + 'static) {
+        self.shared.lock().decides = Some(Box::new(decides));
+    }
+
     /// Answers an operation; an answer to an abandoned one is ignored.
     pub fn settle(&mut self, op: OpId, outcome: Outcome, at: Timestamp) {
         self.inputs.push_back((at, Input::Outcome(op, outcome)));

@@ -20,6 +20,9 @@ pub struct Recorded {
     pub patches: BTreeSet<String>,
 }
 
+/// Decides whether a run takes the new side of a deliberate change, by the change's id.
+pub(crate) type Patches = Box<dyn Fn(&str) -> bool + Send>;
+
 /// One execution's constants and state.
 pub(crate) struct Shared {
     pub(crate) start: RunStarted,
@@ -44,6 +47,7 @@ impl Shared {
             cancelled: None,
             uses: HashMap::new(),
             patches: HashMap::new(),
+            decides: None,
             spent: Spent::default(),
             raised: Amount::default(),
             cleared: None,
@@ -73,6 +77,8 @@ pub(crate) struct State {
     pub(crate) cancelled: Option<Failure>,
     uses: HashMap<Name, u32>,
     patches: HashMap<String, bool>,
+    /// Who decides about patches, if not what is recorded.
+    pub(crate) decides: Option<Patches>,
     pub(crate) spent: Spent,
     /// What persons added to the run's budget.
     pub(crate) raised: Amount,
@@ -285,7 +291,10 @@ impl State {
             return *taken;
         }
         let is_replaying = self.last_op < self.recorded.ops;
-        let taken = !is_replaying || self.recorded.patches.contains(id);
+        let taken = match &self.decides {
+            Some(decides) => decides(id),
+            None => !is_replaying || self.recorded.patches.contains(id),
+        };
         self.patches.insert(id.to_owned(), taken);
         if taken {
             self.note(crate::event::Note::Patched(id.to_owned()));

@@ -15,10 +15,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("fork", "a run cannot be forked on Temporal"),
     ("rewind", "a run that has ended at the server stays ended"),
     (
-        "patch",
-        "`cx.patched` does not know yet how far a history goes, and takes the new side of runs that are under way",
-    ),
-    (
         "panic_in_workflow",
         "a run whose code panics hears no message; the server itself tries it again and again",
     ),
