@@ -3,4 +3,5 @@
 mod conformance;
 mod crash;
 mod harness;
+mod native;
 mod server;

@@ -46,6 +46,16 @@ impl DevServer {
         asked.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
+    /// Runs the server's own command line, and gives what it says.
+    pub(crate) fn tell(&self, namespace: &str, arguments: &[&str]) -> String {
+        let address = format!("127.0.0.1:{}", self.port);
+        let mut command = Command::new(&self.program);
+        let command = command.args(arguments).args(["--address", &address, "--namespace", namespace]);
+        let output = command.output().expect("the command line starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Where it is.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

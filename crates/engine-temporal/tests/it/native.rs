@@ -1,0 +1,72 @@
+//! Temporal's own tools on midwatch's runs: started, signalled and cancelled by its command line.
+
+use std::sync::Arc;
+
+use midwatch_engine_temporal::Temporal;
+use midwatch_journal::memory::MemoryJournal;
+use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
+use midwatch_workflow::{
+    Context, Failure, Registry, StepContext, StepDefinition, WorkflowDefinition, step_fn, workflow_fn,
+};
+
+use crate::harness::TemporalHarness;
+use crate::server::DevServer;
+
+const NAMESPACE: &str = "native";
+
+fn registry() -> Registry {
+    let echo = |name| step_fn(name, |_: StepContext, text: String| async move { Ok::<_, Failure>(text) });
+    let booking = workflow_fn("booking", move |cx: Context, room: String| async move {
+        cx.step(echo("book"), &room).compensate(echo("undo"), |room| room.clone()).await?;
+        cx.signal::<String>("guest").await
+    });
+    let mut registry = Registry::default();
+    registry.add_workflow(WorkflowDefinition::of(booking));
+    registry.add_step(StepDefinition::of(echo("book")));
+    registry.add_step(StepDefinition::of(echo("undo")));
+    registry
+}
+
+/// The only run of the journal, once it is so.
+async fn until(journal: &MemoryJournal, is_so: impl Fn(&RunSummary) -> bool) -> RunSummary {
+    for _ in 0..1500 {
+        let runs = journal.runs(&RunQuery::default()).expect("a list");
+        if let Some(run) = runs.into_iter().find(&is_so) {
+            return run;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("waited in vain; there is {:#?}", journal.runs(&RunQuery::default()));
+}
+
+fn start(server: &DevServer, id: &str) {
+    let queue = ["--task-queue", "midwatch", "--type", "booking", "--input", "\"room 12\""];
+    server.tell(NAMESPACE, &[&["workflow", "start", "--workflow-id", id], &queue[..]].concat());
+}
+
+#[test]
+fn a_run_may_be_started_signalled_and_cancelled_with_temporals_own_tools() {
+    let Some(server) = DevServer::start(&[NAMESPACE]) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let options = TemporalHarness::options(&server.url(), NAMESPACE, "native".to_owned());
+        for (id, act, status) in [
+            ("signalled", &["signal", "--name", "guest", "--input", "\"ann\""][..], Status::Completed),
+            ("cancelled", &["cancel"], Status::Compensated),
+        ] {
+            let journal = MemoryJournal::new();
+            let engine = Temporal::open(Arc::new(journal.clone()), registry(), options.clone()).await;
+            let engine = engine.expect("an engine");
+            start(&server, id);
+            until(&journal, |run| run.status == Status::Waiting && run.workflow_id.as_str() == id).await;
+            let (verb, rest) = act.split_first().expect("a verb");
+            server.tell(NAMESPACE, &[&["workflow", verb, "--workflow-id", id], rest].concat());
+            let ended = until(&journal, |run| run.ended_at.is_some()).await;
+            assert_eq!(ended.status, status, "{ended:#?}");
+            engine.shut_down().await.expect("a clean end");
+        }
+        let shown =
+            server.tell(NAMESPACE, &["workflow", "describe", "--workflow-id", "cancelled", "-o", "json"]);
+        assert!(shown.to_lowercase().contains("workflow_execution_status_canceled"), "{shown}");
+    });
+}
