@@ -6,7 +6,7 @@
 //! journal, so that everything people look at works alike.
 //!
 //! What this crate is not: it retries nothing and compensates nothing (the workflow core does), and it reads no journal to
-//! decide where a run goes.
+//! decide where a run goes, but for lost attempts and patches, which it knows from there.
 
 mod attempt;
 mod client;
