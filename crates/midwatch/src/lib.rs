@@ -21,6 +21,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "async-openai")]
+pub mod async_openai;
 mod embedded;
 #[cfg(all(doctest, feature = "http"))]
 mod guide;
@@ -50,11 +52,12 @@ pub use midwatch_providers::{IntoFailure, OrFailure, PriceError, Prices, Provide
 #[doc(inline)]
 pub use midwatch_workflow::{
     Approval, AttemptInfo, Backoff, Budget, Certainty, Charge, ChildCall, Class, Context, Data, Decision,
-    DelayReason, Ended, Engine, EngineError, Event, EventKind, Failure, GatePolicy, GateState, GiveUp, Headroom, InvalidId, InvalidMoney,
-    Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate, OnReached, ParkReason, Payload,
-    Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunInfo, RunResult, RunStarted,
-    SignalCall, Spent, Started, Step, StepCall, StepContext, StepDefinition, StepOptions, Timeouts,
-    Timestamp, Tried, Usage, Workflow, WorkflowDefinition, WorkflowId, WorkflowOptions, gate, step_fn, workflow_fn,
+    DelayReason, Ended, Engine, EngineError, Event, EventKind, Failure, GatePolicy, GateState, GiveUp,
+    Headroom, InvalidId, InvalidMoney, Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate,
+    OnReached, ParkReason, Payload, Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunInfo,
+    RunResult, RunStarted, SignalCall, Spent, Started, Step, StepCall, StepContext, StepDefinition,
+    StepOptions, Timeouts, Timestamp, Tried, Usage, Workflow, WorkflowDefinition, WorkflowId,
+    WorkflowOptions, gate, step_fn, workflow_fn,
 };
 #[cfg(feature = "http")]
 pub use prices::{PriceFileError, prices, use_price_file, use_prices};

@@ -58,6 +58,12 @@ impl Http {
         Self { cx: cx.clone(), client: shared_unredirected() }
     }
 
+    /// A request that somebody else put together.
+    #[cfg(feature = "async-openai")]
+    pub(crate) fn built(&self, request: reqwest::Request) -> HttpRequest {
+        HttpRequest::built(self.cx.clone(), self.client.clone(), request)
+    }
+
     /// A GET request.
     pub fn get(&self, url: impl reqwest::IntoUrl) -> HttpRequest {
         self.request(Method::GET, url)

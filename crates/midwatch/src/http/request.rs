@@ -37,6 +37,17 @@ impl HttpRequest {
         Self { request: client.map(|client| client.request(method, url)), provider: None, key, cx }
     }
 
+    #[cfg(feature = "async-openai")]
+    pub(super) fn built(
+        cx: StepContext,
+        client: Result<reqwest::Client, Arc<Failure>>,
+        request: reqwest::Request,
+    ) -> Self {
+        let key = Some(cx.idempotency_key().to_owned());
+        let request = client.map(|client| RequestBuilder::from_parts(client, request));
+        Self { request, provider: None, key, cx }
+    }
+
     fn with(self, change: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Self {
         Self { request: self.request.map(change), ..self }
     }

@@ -22,6 +22,11 @@ impl HttpResponse {
         Self { response, provider }
     }
 
+    #[cfg(feature = "async-openai")]
+    pub(crate) fn into_inner(self) -> reqwest::Response {
+        self.response
+    }
+
     /// The HTTP status, a 2xx.
     pub fn status(&self) -> u16 {
         self.response.status().as_u16()
