@@ -1,5 +1,7 @@
 //! The embedded engine through its front door, on a real file.
 
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use midwatch::{

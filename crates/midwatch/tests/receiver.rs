@@ -1,5 +1,7 @@
 //! The receiver layer in front of a real server.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -104,9 +104,9 @@ impl Live {
                 }
                 Some(EventKind::SignalReceived { name, payload, id: None })
             }
-            2 if turn.which % 4 == 0 && !self.is_cancelled => {
+            2 if turn.which.is_multiple_of(4) && !self.is_cancelled => {
                 self.is_cancelled = true;
-                let class = if turn.which % 8 == 0 { Class::Cancelled } else { Class::Timeout };
+                let class = if turn.which.is_multiple_of(8) { Class::Cancelled } else { Class::Timeout };
                 Some(EventKind::CancelRequested { class, reason: "stop".to_owned(), by: "test".to_owned() })
             }
             _ if answerable.is_empty() => None,
