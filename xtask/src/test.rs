@@ -35,7 +35,7 @@ struct Check {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     Check { part: Part::Lints, arguments: &["fmt", "--all", "--check"], environment: &[] },
     Check {
         part: Part::Lints,
@@ -48,6 +48,12 @@ const CHECKS: [Check; 5] = [
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
     },
     Check { part: Part::Tests, arguments: &["nextest", "run", "--workspace"], environment: &[] },
+    // Off by default, and by itself, so that nothing else is built with it.
+    Check {
+        part: Part::Tests,
+        arguments: &["test", "--package", "midwatch", "--features", "async-openai", "--test", "async_openai"],
+        environment: &[],
+    },
     Check { part: Part::Docs, arguments: &["test", "--workspace", "--doc"], environment: &[] },
 ];
 
