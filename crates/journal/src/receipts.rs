@@ -73,7 +73,8 @@ impl Receipts {
     /// # Errors
     /// If the file cannot be read or written.
     pub fn begin(&self, key: &str, fingerprint: [u8; 16], now: Timestamp) -> Result<Begun, Error> {
-        let expired = now.as_micros().saturating_sub(u64::try_from(self.lifetime.as_micros()).unwrap_or(u64::MAX));
+        let expired =
+            now.as_micros().saturating_sub(u64::try_from(self.lifetime.as_micros()).unwrap_or(u64::MAX));
         self.with(|connection| {
             let transaction = connection.transaction()?;
             remove_expired(&transaction, expired)?;
@@ -181,7 +182,11 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
 
     fn done() -> Answer {
-        Answer { status: 201, headers: vec![("content-type".into(), "text/plain".into())], body: b"ok".to_vec() }
+        Answer {
+            status: 201,
+            headers: vec![("content-type".into(), "text/plain".into())],
+            body: b"ok".to_vec(),
+        }
     }
 
     #[test]

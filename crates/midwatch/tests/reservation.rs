@@ -37,7 +37,12 @@ async fn asks(cx: Context, _: ()) -> Result<Option<u32>, Failure> {
 }
 
 async fn open(folder: &tempfile::TempDir) -> Midwatch {
-    Midwatch::embedded(folder.path().join("midwatch.db")).workflow(asks).step(ask).open().await.expect("the journal")
+    Midwatch::embedded(folder.path().join("midwatch.db"))
+        .workflow(asks)
+        .step(ask)
+        .open()
+        .await
+        .expect("the journal")
 }
 
 fn events<O>(folder: &tempfile::TempDir, run: &RunHandle<O>) -> Vec<Event>

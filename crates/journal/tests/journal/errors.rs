@@ -10,7 +10,8 @@ fn every_code_has_a_page() {
     assert!(codes.len() >= 11, "{codes:?}");
     for code in codes {
         let page = crate_folder.join(format!("../../docs/errors/{code}.md"));
-        let text = std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
+        let text =
+            std::fs::read_to_string(&page).unwrap_or_else(|error| panic!("{}: {error}", page.display()));
         assert!(text.starts_with(&format!("# {code}: ")), "{}", page.display());
     }
 }
