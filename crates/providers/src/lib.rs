@@ -1,6 +1,6 @@
 //! What the responses of language-model and payment APIs mean.
 //!
-//! Pure functions of what came over the wire: [`classify`] gives the [`Failure`](midwatch_workflow::Failure) that a
+//! Pure functions of what came over the wire: [`classify()`] gives the [`Failure`](midwatch_workflow::Failure) that a
 //! response is, [`usage_of`] and [`StreamMeter`] what it used, and [`Prices`] what that costs.
 //!
 //! What this crate is not: it sends nothing, knows no clock and keeps no state between calls.
