@@ -88,7 +88,7 @@ pub trait Reporter: Send + Sync {
 
 /// A booked upper bound of what a call may cost; made by [`StepContext::reserve`].
 ///
-/// Dropped without being settled, the bound stays in the books, with [`Certainty::Bound`](crate::Certainty::Bound).
+/// Dropped without being settled, the bound stays in the books, with [`Certainty::Bound`].
 #[must_use = "a reservation that is not settled stays in the books"]
 pub struct Reservation {
     reporter: Arc<dyn Reporter>,
