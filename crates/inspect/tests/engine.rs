@@ -81,6 +81,17 @@ async fn until(folder: &tempfile::TempDir, run: RunId, says: impl Fn(&EventKind)
     }
 }
 
+/// The child that a run has started.
+fn child_of(folder: &tempfile::TempDir, run: RunId) -> RunId {
+    let journal = SqliteJournal::open_reader(folder.path().join("midwatch.db")).unwrap();
+    let events = journal.events(run, 0).unwrap();
+    let child = events.iter().find_map(|event| match event.kind {
+        EventKind::ChildStarted { run, .. } => Some(run),
+        _ => None,
+    });
+    child.expect("a child was asked for")
+}
+
 /// Asks as somebody would ask so much later.
 fn ask(folder: &tempfile::TempDir, run: RunId, later: Duration) -> Answer {
     let path = folder.path().join("midwatch.db");
@@ -103,6 +114,8 @@ async fn a_step_that_hangs_is_silent_while_its_process_lives_and_lost_when_it_is
     let outer = midwatch.start(parent, ()).await.unwrap().id();
     until(&folder, run, |kind| matches!(kind, EventKind::AttemptScheduled(_))).await;
     until(&folder, outer, |kind| matches!(kind, EventKind::ChildStarted { .. })).await;
+    let child = child_of(&folder, outer);
+    until(&folder, child, |kind| matches!(kind, EventKind::AttemptScheduled(_))).await;
     let fresh = ask(&folder, run, Duration::from_secs(20));
     assert_eq!((fresh.verdict, fresh.cause), (Verdict::Healthy, Cause::Progressing));
     let silent = ask(&folder, run, MINUTES_6);
