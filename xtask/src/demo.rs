@@ -19,7 +19,8 @@ pub(crate) fn run<T: DeserializeOwned>(arguments: &[String]) -> anyhow::Result<T
     let output =
         demo.arg("--db").arg(folder.path().join("midwatch.db")).output().context("start midwatch")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("midwatch demo: {stderr}"))
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("midwatch demo gave no result, {}: {stderr}", output.status))
 }
 
 fn build(root: &Path) -> anyhow::Result<()> {
