@@ -1,17 +1,16 @@
-//! What an engine does beside its runs: takes up open runs at the start, wakes due ones, reads the inbox.
+//! What an engine does beside its runs: takes up open runs at the start, wakes due ones, hears its inbox.
 
 use std::sync::Arc;
 
 use midwatch_journal::{Error, Order, RunQuery, RunSummary, Status};
-use midwatch_workflow::{EngineError, Message, ParkReason, RunId, Timestamp};
+use midwatch_workflow::{EngineError, ParkReason, RunId, Timestamp};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
 use crate::engine::Core;
 
 const PAGE: usize = 10_000;
 const DUE_AT_ONCE: usize = 256;
-const LETTERS_AT_ONCE: usize = 256;
 
 /// What an open run needs after a start.
 enum Need {
@@ -81,46 +80,13 @@ pub(crate) async fn wake_due(core: Arc<Core>) {
     }
 }
 
-/// Delivers messages that other processes left. A letter is removed after it was recorded; if the process dies between,
-/// it comes again: signals carry the letter's number as their id, and the other messages are harmless twice.
+/// Delivers messages that other processes left.
 pub(crate) async fn read_inbox(core: Arc<Core>) {
-    let mut answered: Vec<u64> = Vec::new();
-    loop {
-        // What was taken is taken away at once, so that hardly a crash comes between.
-        if answered.is_empty() {
-            sleep(core.options.inbox_poll).await;
-        }
-        let (journal, done) = (Arc::clone(&core.journal), answered.clone());
-        let letters = tokio::task::spawn_blocking(move || journal.letters(&done, LETTERS_AT_ONCE)).await;
-        let letters = match letters {
-            Ok(Ok(letters)) => letters,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "inbox could not be read");
-                sleep(core.options.inbox_poll).await;
-                continue;
-            }
-            Err(_) => return,
-        };
-        answered.clear();
-        for letter in letters {
-            let (reply, answer) = oneshot::channel();
-            core.deliver(letter.run, identified(letter.message, letter.id), reply);
-            match answer.await {
-                // Not refused, only not heard: it stays and comes again.
-                Ok(Err(EngineError::Stopped | EngineError::Unavailable(_))) | Err(_) => continue,
-                Ok(Err(refused)) => tracing::warn!(run = %letter.run, %refused, "message from the inbox"),
-                Ok(Ok(())) => {}
-            }
-            answered.push(letter.id);
-        }
-    }
-}
-
-fn identified(message: Message, letter: u64) -> Message {
-    match message {
-        Message::Signal { name, payload, id: None } => {
-            Message::Signal { name, payload, id: Some(format!("letter:{letter}")) }
-        }
-        other => other,
-    }
+    let (journal, poll) = (Arc::clone(&core.journal), core.options.inbox_poll);
+    let send = |run, message| {
+        let (reply, answer) = oneshot::channel();
+        core.deliver(run, message, reply);
+        async { answer.await.unwrap_or(Err(EngineError::Stopped)) }
+    };
+    crate::inbox::read_inbox(journal, poll, send).await;
 }

@@ -23,7 +23,10 @@
 
 #[cfg(feature = "async-openai")]
 pub mod async_openai;
+mod builder;
 mod embedded;
+mod file;
+mod front;
 #[cfg(all(doctest, feature = "http"))]
 mod guide;
 #[cfg(feature = "http")]
@@ -35,12 +38,15 @@ mod prices;
 #[cfg(feature = "receiver")]
 pub mod receiver;
 pub mod retry;
+mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 #[cfg(feature = "http")]
 pub use self::http::StepHttp;
-pub use embedded::{EmbeddedBuilder, Midwatch, OpenError, RunError, RunHandle, StartCall, StartError};
+pub use builder::{Builder, Kind, OpenError};
+pub use embedded::{EmbeddedBuilder, InProcess};
+pub use front::{Midwatch, StartCall, StartError};
 #[cfg(feature = "http")]
 pub use llm::StepLlm;
 #[doc(inline)]
@@ -63,3 +69,4 @@ pub use midwatch_workflow::{
 pub use prices::{PriceFileError, prices, use_price_file, use_prices};
 #[doc(inline)]
 pub use retry::retry;
+pub use run::{RunError, RunHandle};
