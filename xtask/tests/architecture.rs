@@ -49,6 +49,7 @@ fn data_flows_one_way() {
         ("midwatch-inspect", &["midwatch-journal", "midwatch-observe", "midwatch-workflow"]),
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),
+        ("midwatch-recorder", &["midwatch-journal", "midwatch-workflow"]),
         ("midwatch-engine-embedded", &["midwatch-journal", "midwatch-workflow"]),
         ("midwatch-engine-restate", &["midwatch-journal", "midwatch-workflow"]),
         ("midwatch-engine-temporal", &["midwatch-journal", "midwatch-workflow"]),

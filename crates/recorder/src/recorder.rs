@@ -1,0 +1,335 @@
+//! The recorder: finds runs or begins them, and ends those that nobody calls any more.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_journal::{Journal, Lease, RunQuery, RunSummary};
+use midwatch_workflow::{RunStarted, Timestamp, WorkflowId};
+
+use crate::ask::{NewRun, Options, WORKER};
+use crate::error::Error;
+use crate::recovery::recover;
+use crate::run::{Run, RunCell};
+use crate::spool::Spool;
+use crate::state::{RunState, Told};
+use crate::writer::Writer;
+
+/// Writes runs that others carry out. Clones share it.
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    own: Option<Arc<Own>>,
+}
+
+/// A journal that the recorder opened itself.
+struct Own {
+    journal: Arc<SqliteJournal>,
+    lease: Mutex<Option<Lease>>,
+}
+
+type Runs = HashMap<(String, WorkflowId), Arc<RunCell>>;
+
+/// What all handles share.
+pub(crate) struct Shared {
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) options: Options,
+    pub(crate) spool: Spool,
+    writer: Writer,
+    runs: Mutex<Runs>,
+    /// Held while a run is looked up in the journal, so that it is looked up once.
+    opening: Mutex<()>,
+    /// How many bytes were told and are not in the journal.
+    behind: AtomicUsize,
+    failed: OnceLock<Error>,
+}
+
+impl Recorder {
+    /// Opens a journal file for itself, and takes up what an earlier recorder left in it. Reads the disk.
+    ///
+    /// # Errors
+    /// Those of the journal; [`midwatch_journal::Error::Owned`] if another process has it.
+    pub fn open(path: impl Into<PathBuf>, options: Options, now: Timestamp) -> Result<Self, Error> {
+        let path = path.into();
+        let lease = Lease::acquire(&path)?;
+        let journal = Arc::new(SqliteJournal::open(&path, midwatch_journal::sqlite::Options::default())?);
+        let recorder = Self::on(Arc::clone(&journal) as Arc<dyn Journal>, Some(path), options, now)?;
+        let own = Own { journal, lease: Mutex::new(Some(lease)) };
+        Ok(Self { own: Some(Arc::new(own)), ..recorder })
+    }
+
+    /// Records into a journal that the caller owns. With the path of its file what is told outlives the process at once;
+    /// without, when it is in the journal. One recorder a journal. Reads the disk.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn on(
+        journal: Arc<dyn Journal>,
+        path: Option<PathBuf>,
+        options: Options,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let fail = |error| Error::Spool(Arc::new(error));
+        let (spool, left) = match &path {
+            Some(path) => Spool::open(path).map_err(fail)?,
+            None => (Spool::none(), Vec::new()),
+        };
+        let found = recover(&*journal, left, &options.worker_name(), now)?;
+        spool.clear().map_err(fail)?;
+        let shared = Arc::new(Shared {
+            journal,
+            writer: Writer::new(options.linger),
+            options,
+            spool,
+            runs: Mutex::default(),
+            opening: Mutex::default(),
+            behind: AtomicUsize::new(0),
+            failed: OnceLock::new(),
+        });
+        Writer::start(&shared).map_err(fail)?;
+        for (state, told) in found {
+            shared.take_in(state, Some(told))?;
+        }
+        Ok(Self { shared, own: None })
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Arc<dyn Journal> {
+        &self.shared.journal
+    }
+
+    /// A run that is in memory. Touches no disk.
+    pub fn find(&self, workflow: &str, id: &WorkflowId) -> Option<Run> {
+        // The key is owned; lookups are short beside what a call costs.
+        let cell = self.shared.runs().get(&(workflow.to_owned(), id.clone())).cloned()?;
+        Some(self.handle(cell))
+    }
+
+    /// Finds the run of this workflow and workflow id, or begins it. Reads the disk unless the run is in memory.
+    ///
+    /// # Errors
+    /// [`Error::NotRecorded`] if an engine carries out a run of that name; those of the journal.
+    pub fn run(&self, new: NewRun, now: Timestamp) -> Result<Run, Error> {
+        self.shared.check()?;
+        if let Some(run) = self.find(&new.workflow, &new.workflow_id) {
+            return Ok(run);
+        }
+        let _opening = self.shared.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(run) = self.find(&new.workflow, &new.workflow_id) {
+            return Ok(run);
+        }
+        if self.shared.runs().len() >= self.shared.options.runs_max {
+            self.shared.make_room(now);
+        }
+        let cell = match self.known(&new)? {
+            Some(known) if !known.worker.starts_with(WORKER) => return Err(Error::NotRecorded(known.run)),
+            Some(known) => match RunState::of(&self.shared.journal.events(known.run, 0)?) {
+                Some(state) => self.shared.take_in(state, None)?,
+                None => return Err(Error::NotRecorded(known.run)),
+            },
+            None => {
+                let (state, told) = RunState::begin(self.start(new), now);
+                self.shared.take_in(state, Some(told))?
+            }
+        };
+        Ok(self.handle(cell))
+    }
+
+    fn known(&self, new: &NewRun) -> Result<Option<RunSummary>, Error> {
+        let query = RunQuery {
+            workflow: Some(new.workflow.clone()),
+            workflow_id: Some(new.workflow_id.as_str().to_owned()),
+            limit: 100,
+            ..RunQuery::default()
+        };
+        let found = self.shared.journal.runs(&query)?;
+        Ok(found.into_iter().find(RunSummary::claims_workflow_id))
+    }
+
+    fn start(&self, new: NewRun) -> RunStarted {
+        RunStarted {
+            run: new.run,
+            workflow: new.workflow,
+            workflow_id: new.workflow_id,
+            input: new.input,
+            timeout: None,
+            budget: new.budget,
+            parent: None,
+            forked_from: None,
+            key_base: None,
+            traceparent: new.traceparent,
+            tenant: new.tenant,
+            worker: self.shared.options.worker_name(),
+        }
+    }
+
+    fn handle(&self, cell: Arc<RunCell>) -> Run {
+        Run { shared: Arc::clone(&self.shared), cell }
+    }
+
+    /// Ends runs that nobody has called for long, lets ended ones out of memory, and brings lists up to date. To be called
+    /// once a second or so.
+    pub fn tend(&self, now: Timestamp) {
+        self.shared.tend(now);
+    }
+
+    /// Waits until everything that was told is synced in the journal. Blocks.
+    ///
+    /// # Errors
+    /// If the journal failed.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.shared.writer.flush();
+        self.shared.check()
+    }
+
+    /// Writes everything and closes a journal that the recorder opened. What is told later is lost. Blocks.
+    ///
+    /// # Errors
+    /// If the journal failed: what it does not have is in the spool for the next start.
+    pub fn close(&self) -> Result<(), Error> {
+        let written = self.flush();
+        self.shared.writer.stop();
+        if written.is_ok() {
+            self.shared.spool.clear().map_err(|error| Error::Spool(Arc::new(error)))?;
+        }
+        if let Some(own) = &self.own {
+            let closed = own.journal.close();
+            own.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
+            closed?;
+        }
+        written
+    }
+}
+
+impl Shared {
+    fn runs(&self) -> MutexGuard<'_, Runs> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Whether more may be told.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.failed.get() {
+            Some(error) => Err(error.clone()),
+            None if self.behind.load(Ordering::Relaxed) > self.options.behind_max => Err(Error::Behind),
+            None => Ok(()),
+        }
+    }
+
+    fn take_in(self: &Arc<Self>, state: RunState, told: Option<Told>) -> Result<Arc<RunCell>, Error> {
+        let summary = &state.fold.summary;
+        let key = (summary.workflow.clone(), summary.workflow_id.clone());
+        let cell = RunCell::new(state);
+        if let Some(told) = told {
+            self.told(&cell, &mut cell.lock(), &told)?;
+        }
+        self.runs().insert(key, Arc::clone(&cell));
+        Ok(cell)
+    }
+
+    /// Keeps what was told of a run, under the run's lock.
+    pub(crate) fn told(&self, cell: &Arc<RunCell>, state: &mut RunState, told: &Told) -> Result<(), Error> {
+        self.behind.fetch_add(told.text.len(), Ordering::Relaxed);
+        let spooled = self.spool.write(cell.id, told.first, &told.text, state.held());
+        self.dirty(cell, state);
+        spooled.map_err(|error| {
+            let error = Error::Spool(Arc::new(error));
+            let _ = self.failed.set(error.clone());
+            error
+        })
+    }
+
+    fn dirty(&self, cell: &Arc<RunCell>, state: &mut RunState) {
+        if !std::mem::replace(&mut state.is_dirty, true) {
+            self.writer.add(Arc::clone(cell));
+        }
+    }
+
+    pub(crate) fn hurry(&self) {
+        self.writer.hurry();
+    }
+
+    /// Hands to the journal what a run has for it.
+    pub(crate) fn write(self: &Arc<Self>, cell: &Arc<RunCell>) {
+        let taken = {
+            let mut state = cell.lock();
+            state.is_dirty = false;
+            state.take()
+        };
+        let Some(taken) = taken else { return };
+        let (shared, cell) = (Arc::clone(self), Arc::clone(cell));
+        self.writer.began();
+        self.journal.append(
+            taken.append,
+            Box::new(move |result| {
+                shared.behind.fetch_sub(taken.bytes, Ordering::Relaxed);
+                match result {
+                    Ok(midwatch_journal::Appended::Written) => {
+                        shared.spool.release(taken.held);
+                        cell.written(taken.upto);
+                    }
+                    Ok(midwatch_journal::Appended::Duplicate(run)) => cell.fail(Error::NotRecorded(run)),
+                    Err(error @ midwatch_journal::Error::Conflict { .. }) => cell.fail(error.into()),
+                    Err(error) => {
+                        tracing::error!(%error, "the journal takes nothing more: calls are refused");
+                        let _ = shared.failed.set(error.clone().into());
+                        cell.fail(error.into());
+                    }
+                }
+                shared.writer.ended();
+            }),
+        );
+    }
+
+    fn tend(&self, now: Timestamp) {
+        let cells: Vec<Arc<RunCell>> = self.runs().values().cloned().collect();
+        for cell in &cells {
+            let mut state = cell.lock();
+            if now.since(state.touched) >= self.options.idle {
+                self.end(cell, &mut state, now);
+            }
+            if state.is_summary_due(now) {
+                self.dirty(cell, &mut state);
+            }
+        }
+        drop(cells);
+        self.forget_ended();
+    }
+
+    fn end(&self, cell: &Arc<RunCell>, state: &mut RunState, now: Timestamp) {
+        if let Some(told) = state.end(None, now)
+            && let Err(error) = self.told(cell, state, &told)
+        {
+            tracing::error!(run = %cell.id, %error, "the end of a run is not on record");
+        }
+    }
+
+    /// Lets runs go that have ended, are written, and are in nobody's hands.
+    fn forget_ended(&self) {
+        self.runs().retain(|_, cell| {
+            let state = cell.lock();
+            let is_kept = !state.is_ended() || state.is_unwritten() || state.is_dirty;
+            drop(state);
+            is_kept || Arc::strong_count(cell) > 1
+        });
+    }
+
+    /// Ends the longest idle tenth of the runs before their time.
+    fn make_room(&self, now: Timestamp) {
+        let mut cells: Vec<(Timestamp, Arc<RunCell>)> =
+            self.runs().values().map(|cell| (cell.lock().touched, Arc::clone(cell))).collect();
+        cells.sort_by_key(|(touched, _)| *touched);
+        cells.truncate(cells.len().div_ceil(10));
+        for (_, cell) in &cells {
+            self.end(cell, &mut cell.lock(), now);
+        }
+        drop(cells);
+        self.writer.flush();
+        self.forget_ended();
+    }
+}

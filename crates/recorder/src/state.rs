@@ -1,0 +1,540 @@
+//! One recorded run as a value: what is told becomes events, numbered and encoded, ready for spool and journal.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use midwatch_journal::{Append, Fold, Open, RunSummary, Status};
+use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose};
+use midwatch_workflow::{
+    Charge, Class, Ended, Event, EventKind, Failure, Name, OpId, Payload, RunResult, RunStarted, Timestamp,
+};
+use serde::Deserialize;
+
+use crate::ask::NewAttempt;
+use crate::spool::Held;
+
+/// So many step names a run may have; what comes beyond is told as [`OTHER`].
+const STEPS_MAX: usize = 1_000;
+const OTHER: &str = "other";
+/// The longest step name, in bytes.
+const STEP_BYTES_MAX: usize = 200;
+/// So many failed requests of a run are known again when they come once more, and so many marks.
+const KNOWN_MAX: usize = 10_000;
+/// How long a summary of a busy run may trail its journal.
+const SUMMARY_LAG: Duration = Duration::from_secs(1);
+
+/// One run.
+pub(crate) struct RunState {
+    pub(crate) fold: Fold,
+    /// Where the run stood before it ended, for when it is taken up again.
+    before_end: Option<(u64, Box<Fold>)>,
+    uses: HashMap<String, u32>,
+    /// The last use of a step by a request that failed, and the attempt.
+    failed: HashMap<(String, u64), (u32, u32)>,
+    asked: HashMap<OpId, (String, Option<u64>)>,
+    marks: HashSet<String>,
+    last: Option<(u64, Ended)>,
+    ops: u32,
+    /// How many events the journal was given.
+    written: u64,
+    unwritten: Unwritten,
+    summarized: (Status, Timestamp),
+    is_owed: bool,
+    /// When the run was last told of anything.
+    pub(crate) touched: Timestamp,
+    /// The latest time that anybody spoke of.
+    clock: Timestamp,
+    pub(crate) is_dirty: bool,
+}
+
+#[derive(Default)]
+struct Unwritten {
+    /// Items of a JSON array.
+    text: String,
+    /// What was told, without what is between the items.
+    bytes: usize,
+    count: u64,
+    held: Held,
+}
+
+/// Events that were told together.
+pub(crate) struct Told {
+    pub(crate) first: u64,
+    pub(crate) text: String,
+    pub(crate) last: u64,
+}
+
+/// An append for the journal, the number of its last event, and what of the spool it frees.
+pub(crate) struct Taken {
+    pub(crate) append: Append,
+    pub(crate) upto: u64,
+    pub(crate) held: Held,
+    pub(crate) bytes: usize,
+}
+
+/// A use of a step, and the attempt at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Use {
+    /// The step.
+    pub step: Name,
+    /// The how-manieth use of it.
+    pub nth: u32,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+impl RunState {
+    /// Begins a run.
+    pub(crate) fn begin(start: RunStarted, at: Timestamp) -> (Self, Told) {
+        let mut state = Self::at(Fold::begin(&start, at), at);
+        let event = Event { at, kind: EventKind::RunStarted(Box::new(start)) };
+        let told = state.put(1, &[event]);
+        (state, told)
+    }
+
+    /// Takes up a run from the journal.
+    pub(crate) fn of(events: &[Event]) -> Option<Self> {
+        let fold = Fold::of(events)?;
+        let touched = fold.summary.updated_at;
+        let mut state = Self::at(fold, touched);
+        state.written = events.len() as u64;
+        for (number, event) in (1..).zip(events) {
+            state.learn(number, &event.kind);
+        }
+        let end = events.iter().rposition(|event| matches!(event.kind, EventKind::RunEnded { .. }));
+        if let Some(end) = end.filter(|_| state.is_ended()) {
+            state.before_end = Fold::of(&events[..end]).map(|fold| (end as u64, Box::new(fold)));
+        }
+        Some(state)
+    }
+
+    fn at(fold: Fold, at: Timestamp) -> Self {
+        Self {
+            summarized: (fold.summary.status, at),
+            fold,
+            before_end: None,
+            uses: HashMap::new(),
+            failed: HashMap::new(),
+            asked: HashMap::new(),
+            marks: HashSet::new(),
+            last: None,
+            ops: 0,
+            written: 0,
+            unwritten: Unwritten::default(),
+            is_owed: true,
+            touched: at,
+            clock: at,
+            is_dirty: false,
+        }
+    }
+
+    /// What is known beyond the fold.
+    fn learn(&mut self, number: u64, kind: &EventKind) {
+        self.ops = self.ops.max(kind.op().map_or(0, |op| op.0));
+        match kind {
+            EventKind::AttemptScheduled(asked) => {
+                let ids = asked.input.as_ref().map(Ids::of).unwrap_or_default();
+                let uses = self.uses.entry(asked.step.to_string()).or_default();
+                *uses = (*uses).max(asked.nth);
+                let same = ids.same.and_then(|same| u64::from_str_radix(&same, 16).ok());
+                self.asked.insert(asked.op, (asked.step.to_string(), same));
+                self.learn_mark(ids.mark);
+            }
+            EventKind::AttemptEnded { op, result, .. } => {
+                self.last = Some((number, result.clone()));
+                self.asked.remove(op);
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_mark(&mut self, mark: Option<String>) {
+        if self.marks.len() < KNOWN_MAX {
+            self.marks.extend(mark);
+        }
+    }
+
+    pub(crate) fn knows(&self, mark: &str) -> bool {
+        self.marks.contains(mark)
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.fold.summary.ended_at.is_some()
+    }
+
+    /// Asks for an attempt; a run that had ended is taken up again.
+    pub(crate) fn schedule(
+        &mut self,
+        new: NewAttempt,
+        again: Option<&Use>,
+        at: Timestamp,
+    ) -> (OpId, Use, Told) {
+        let mut kinds = Vec::with_capacity(3);
+        if let Some((to, _)) = &self.before_end {
+            kinds.push(EventKind::Rewound { to: *to, by: "a new call".to_owned() });
+        }
+        let step = self.step_name(&new.step);
+        let use_of = self.use_of(step, new.same, again);
+        self.ops += 1;
+        let op = OpId(self.ops);
+        self.asked.insert(op, (use_of.step.to_string(), new.same));
+        let input = (use_of.attempt == 1)
+            .then(|| with_ids(new.input.as_ref(), new.same, new.mark.as_deref()))
+            .flatten();
+        self.learn_mark(new.mark);
+        kinds.push(EventKind::AttemptScheduled(Box::new(AttemptScheduled {
+            op,
+            step: use_of.step.clone(),
+            nth: use_of.nth,
+            attempt: use_of.attempt,
+            input,
+            timeout: new.timeout,
+            heartbeat: new.heartbeat,
+            queue: None,
+            target: new.target,
+            undo: None,
+            undoes: None,
+            waits: new.waits,
+        })));
+        if !new.bounds.is_empty() {
+            kinds.push(EventKind::Heartbeat { op, progress: Payload::null(), charges: new.bounds });
+        }
+        (op, use_of, self.tell(kinds, at))
+    }
+
+    fn step_name(&self, step: &Name) -> Name {
+        let kept = step.floor_char_boundary(STEP_BYTES_MAX);
+        let name = &step[..kept];
+        match self.uses.contains_key(name) || self.uses.len() < STEPS_MAX {
+            true if kept == step.len() => step.clone(),
+            true => name.to_owned().into(),
+            false => OTHER.into(),
+        }
+    }
+
+    fn use_of(&mut self, step: Name, same: Option<u64>, again: Option<&Use>) -> Use {
+        if let Some(again) = again {
+            return Use { attempt: again.attempt + 1, ..again.clone() };
+        }
+        let failed = same.and_then(|same| self.failed.remove(&(step.to_string(), same)));
+        if let Some((nth, attempt)) = failed {
+            return Use { step, nth, attempt: attempt + 1 };
+        }
+        let uses = match self.uses.get_mut(&*step) {
+            Some(uses) => uses,
+            None => self.uses.entry(step.to_string()).or_default(),
+        };
+        *uses += 1;
+        let nth = *uses;
+        Use { step, nth, attempt: 1 }
+    }
+
+    /// Ends an attempt; `None` if it is not under way.
+    pub(crate) fn end_attempt(
+        &mut self,
+        op: OpId,
+        use_of: &Use,
+        result: Result<Payload, Failure>,
+        charges: Option<Vec<Charge>>,
+        at: Timestamp,
+    ) -> Option<Told> {
+        let Some(Open::Attempt { charges: said, .. }) = self.fold.open.get(&op) else { return None };
+        let charges = charges.unwrap_or_else(|| said.clone());
+        if let Some((step, Some(same))) = self.asked.remove(&op)
+            && result.is_err()
+            && self.failed.len() < KNOWN_MAX
+        {
+            self.failed.insert((step, same), (use_of.nth, use_of.attempt));
+        }
+        let result = Ended::from(result);
+        self.last = Some((self.fold.summary.events + 1, result.clone()));
+        Some(self.tell(vec![EventKind::AttemptEnded { op, result, charges }], at))
+    }
+
+    /// Says that an attempt waits before it is made once more.
+    pub(crate) fn wait(&mut self, until: Timestamp, purpose: TimerPurpose, at: Timestamp) -> (OpId, Told) {
+        self.ops += 1;
+        let op = OpId(self.ops);
+        (op, self.tell(vec![EventKind::TimerStarted { op, until, purpose }], at))
+    }
+
+    /// Says something that only needs recording.
+    pub(crate) fn note(&mut self, note: Note, at: Timestamp) -> Told {
+        self.ops += 1;
+        let op = OpId(self.ops);
+        self.tell(vec![EventKind::Noted { op, note }], at)
+    }
+
+    /// Ends the run, unless it has ended or something is under way.
+    pub(crate) fn end(&mut self, result: Option<RunResult>, at: Timestamp) -> Option<Told> {
+        if self.is_ended() || !self.fold.open.is_empty() {
+            return None;
+        }
+        let result = result.unwrap_or_else(|| self.outcome());
+        self.before_end = Some((self.fold.summary.events, Box::new(self.fold.clone())));
+        Some(self.tell(vec![EventKind::RunEnded { result }], at))
+    }
+
+    /// A run whose last attempt failed has failed.
+    fn outcome(&self) -> RunResult {
+        match &self.last {
+            Some((_, Ended::Failed(failure))) => {
+                let failure = Failure { charges: Vec::new(), ..failure.clone() };
+                RunResult::Failed { failure, compensated: 0, resolved: 0 }
+            }
+            _ => RunResult::Completed(Payload::null()),
+        }
+    }
+
+    /// The process that was here before is gone: what was under way is lost, and waits are over.
+    pub(crate) fn recover(&mut self, worker: &str, at: Timestamp) -> Told {
+        let mut kinds = vec![EventKind::Recovered { worker: worker.to_owned() }];
+        for (op, open) in &self.fold.open {
+            kinds.push(match open {
+                Open::Attempt { charges, .. } => {
+                    let what = "the process died during the call";
+                    let result = Ended::Failed(Failure::new(Class::Lost, what).ambiguous());
+                    EventKind::AttemptEnded { op: *op, result, charges: charges.clone() }
+                }
+                _ => EventKind::Abandoned { op: *op },
+            });
+        }
+        for kind in &kinds {
+            self.learn(0, kind);
+        }
+        self.tell(kinds, at)
+    }
+
+    /// Makes events and takes them in.
+    pub(crate) fn tell(&mut self, kinds: Vec<EventKind>, at: Timestamp) -> Told {
+        let first = self.fold.summary.events + 1;
+        let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at, kind }).collect();
+        for event in &events {
+            match event.kind {
+                EventKind::Rewound { .. } => self.take_up(),
+                _ => self.fold.apply(event),
+            }
+        }
+        self.put(first, &events)
+    }
+
+    /// Goes back to before the end, as a fold over all events does; counts stay.
+    fn take_up(&mut self) {
+        if let Some((_, before)) = self.before_end.take() {
+            let now = std::mem::replace(&mut self.fold, *before);
+            self.fold.summary.events = now.summary.events + 1;
+            self.fold.summary.updated_at = now.summary.updated_at;
+        }
+    }
+
+    fn put(&mut self, first: u64, events: &[Event]) -> Told {
+        let mut text = String::with_capacity(256 * events.len());
+        for event in events {
+            // An event is data throughout: it has a JSON form.
+            let json = serde_json::to_string(event).unwrap_or_default();
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(&json);
+        }
+        self.touched = events.last().map_or(self.touched, |event| self.touched.max(event.at));
+        self.clock = self.clock.max(self.touched);
+        if !self.unwritten.text.is_empty() {
+            self.unwritten.text.push(',');
+        }
+        self.unwritten.text.push_str(&text);
+        self.unwritten.bytes += text.len();
+        self.unwritten.count += events.len() as u64;
+        self.is_owed = true;
+        Told { first, text, last: first + events.len() as u64 - 1 }
+    }
+
+    /// What the spool holds of the events that are not written yet.
+    pub(crate) fn held(&mut self) -> &mut Held {
+        &mut self.unwritten.held
+    }
+
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.unwritten.count > 0
+    }
+
+    /// Whether a summary is due that no event will bring.
+    pub(crate) fn is_summary_due(&mut self, now: Timestamp) -> bool {
+        self.clock = self.clock.max(now);
+        self.is_owed && self.unwritten.count == 0 && self.lags()
+    }
+
+    fn lags(&self) -> bool {
+        self.clock.since(self.summarized.1) >= SUMMARY_LAG
+    }
+
+    /// Hands over what the journal has not been given.
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        let first = self.written + 1;
+        let summary = self.summary_if_due(first == 1);
+        if unwritten.count == 0 && summary.is_none() {
+            return None;
+        }
+        self.written += unwritten.count;
+        let body = if unwritten.count == 0 { String::new() } else { format!("[{}]", unwritten.text) };
+        let append = Append { run: self.fold.summary.run, first, body, summary };
+        Some(Taken { append, upto: self.written, held: unwritten.held, bytes: unwritten.bytes })
+    }
+
+    fn summary_if_due(&mut self, is_first: bool) -> Option<Box<RunSummary>> {
+        if !self.is_owed {
+            return None;
+        }
+        self.fold.summarize();
+        let status = self.fold.summary.status;
+        let is_due = is_first || self.is_ended() || status != self.summarized.0 || self.lags();
+        is_due.then(|| {
+            self.is_owed = false;
+            self.summarized = (status, self.clock);
+            Box::new(self.fold.summary.clone())
+        })
+    }
+}
+
+/// What of an attempt's input tells it from others.
+#[derive(Default, Deserialize)]
+struct Ids {
+    #[serde(default)]
+    same: Option<String>,
+    #[serde(default)]
+    mark: Option<String>,
+}
+
+impl Ids {
+    fn of(input: &Payload) -> Self {
+        serde_json::from_str(input.as_str()).unwrap_or_default()
+    }
+}
+
+/// Adds what tells the attempt from others to an input that is an object, or makes one of it alone.
+fn with_ids(input: Option<&Payload>, same: Option<u64>, mark: Option<&str>) -> Option<Payload> {
+    let ids = [
+        same.map(|same| format!("\"same\":\"{same:016x}\"")),
+        mark.and_then(|mark| serde_json::to_string(mark).ok()).map(|mark| format!("\"mark\":{mark}")),
+    ];
+    let ids: Vec<String> = ids.into_iter().flatten().collect();
+    if ids.is_empty() {
+        return input.cloned();
+    }
+    let object = match input {
+        None => "{}",
+        Some(input) if input.as_str().starts_with('{') => input.as_str(),
+        Some(_) => return input.cloned(),
+    };
+    let fields = object[1..object.len() - 1].trim();
+    let comma = if fields.is_empty() { "" } else { "," };
+    Payload::from_json(&format!("{{{fields}{comma}{}}}", ids.join(","))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use midwatch_workflow::{Certainty, RunId, Usage, WorkflowId};
+
+    use super::*;
+
+    const fn at(second: u64) -> Timestamp {
+        Timestamp::from_micros(1_790_000_000_000_000 + second * 1_000_000)
+    }
+
+    fn begun() -> (RunState, String) {
+        let start = RunStarted {
+            run: RunId::from_bytes([1; 16]),
+            workflow: "w".to_owned(),
+            workflow_id: WorkflowId::new("thread").unwrap(),
+            input: Payload::null(),
+            timeout: None,
+            budget: None,
+            parent: None,
+            forked_from: None,
+            key_base: None,
+            traceparent: None,
+            tenant: None,
+            worker: "recorder: test".to_owned(),
+        };
+        let (state, told) = RunState::begin(start, at(0));
+        (state, told.text)
+    }
+
+    fn asks(same: u64) -> NewAttempt {
+        let bound = Charge {
+            certainty: Certainty::Bound,
+            usage: Usage { input: 9, ..Usage::default() },
+            ..Charge::default()
+        };
+        NewAttempt {
+            same: Some(same),
+            mark: Some(format!("span-{same}")),
+            bounds: vec![bound],
+            ..NewAttempt::new("ask")
+        }
+    }
+
+    fn failed() -> Result<Payload, Failure> {
+        Err(Failure::new(Class::Server, "down"))
+    }
+
+    fn events(text: &str) -> Vec<Event> {
+        serde_json::from_str(&format!("[{text}]")).unwrap()
+    }
+
+    #[test]
+    fn a_request_that_failed_and_comes_again_is_the_next_attempt_also_after_a_restart() {
+        let (mut state, mut text) = begun();
+        let mut say = |told: Told| text.push_str(&format!(",{}", told.text));
+        let (op, first, told) = state.schedule(asks(7), None, at(1));
+        say(told);
+        say(state.end_attempt(op, &first, failed(), None, at(2)).unwrap());
+        let (op, other, told) = state.schedule(asks(8), None, at(2));
+        say(told);
+        say(state.end_attempt(op, &other, Ok(Payload::null()), Some(Vec::new()), at(2)).unwrap());
+        assert_eq!((first.nth, other.nth, other.attempt), (1, 2, 1));
+        let (_, again, _) = state.schedule(asks(7), None, at(3));
+        assert_eq!((again.nth, again.attempt), (1, 2));
+        let (_, anew, _) = state.schedule(asks(8), None, at(3));
+        assert_eq!((anew.nth, anew.attempt), (3, 1), "what succeeded is asked anew");
+        let state = RunState::of(&events(&text)).unwrap();
+        assert!(state.knows("span-8") && !state.knows("span-9"));
+    }
+
+    #[test]
+    fn a_run_that_ended_is_taken_up_as_a_fold_over_its_events_says() {
+        let (mut state, mut text) = begun();
+        let (op, first, told) = state.schedule(asks(7), None, at(1));
+        text.push_str(&format!(",{}", told.text));
+        assert!(state.end(None, at(1)).is_none(), "a call is under way");
+        for told in
+            [state.end_attempt(op, &first, failed(), None, at(2)).unwrap(), state.end(None, at(900)).unwrap()]
+        {
+            text.push_str(&format!(",{}", told.text));
+        }
+        assert_eq!(state.fold.summary.status, Status::Failed);
+        let mut reloaded = RunState::of(&events(&text)).unwrap();
+        let (_, _, told) = state.schedule(asks(9), None, at(1_000));
+        assert_eq!(reloaded.schedule(asks(9), None, at(1_000)).2.text, told.text);
+        text.push_str(&format!(",{}", told.text));
+        let mut whole = Fold::of(&events(&text)).unwrap();
+        for fold in [&mut whole, &mut state.fold, &mut reloaded.fold] {
+            fold.summarize();
+        }
+        assert_eq!((&state.fold.summary, &state.fold.open), (&whole.summary, &whole.open));
+        assert_eq!((&reloaded.fold.summary, &reloaded.fold.open), (&whole.summary, &whole.open));
+        assert_eq!(state.fold.summary.status, Status::Running);
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_process_died_is_lost_with_its_bound() {
+        let (mut state, mut text) = begun();
+        text.push_str(&format!(",{}", state.schedule(asks(7), None, at(1)).2.text));
+        let mut next = RunState::of(&events(&text)).unwrap();
+        next.recover("recorder: next", at(60));
+        let summary = &next.fold.summary;
+        assert_eq!((summary.class, summary.spent.usage.input, summary.attempts), (Some(Class::Lost), 9, 1));
+        assert!(next.fold.open.is_empty());
+    }
+}
