@@ -1,14 +1,14 @@
 //! What `why` needs of a run and its surroundings, read within fixed bounds.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use midwatch_journal::{Board, Error, Journal, Lease, Order, RunQuery, RunSummary, Status};
 use midwatch_observe::why::{Answer, Facts, Gate, Owner, Relative, ShortAnswer, why};
 use midwatch_observe::{Baselines, Profile, Run, Timeline};
-use midwatch_workflow::{EventKind, RunId, Timestamp};
+use midwatch_workflow::{Event, EventKind, RunId, Timestamp};
 
+use crate::memory::Memory;
 use crate::row::row;
 
 /// So many completed runs of a workflow are compared with, the latest.
@@ -31,21 +31,19 @@ pub struct Inspector<'j> {
     now: Timestamp,
     owner: Owner,
     gates: Vec<Gate>,
-    usual: RefCell<HashMap<String, Baselines>>,
-    neighbours: RefCell<Option<Vec<Run>>>,
+    memory: Arc<Memory>,
 }
 
 impl<'j> Inspector<'j> {
     /// Asks at `now`; `owner` is who owns the journal.
     pub fn new(journal: &'j dyn Journal, now: Timestamp, owner: Owner) -> Self {
-        Self {
-            journal,
-            now,
-            owner,
-            gates: Vec::new(),
-            usual: RefCell::default(),
-            neighbours: RefCell::default(),
-        }
+        Self { journal, now, owner, gates: Vec::new(), memory: Arc::default() }
+    }
+
+    /// With what earlier questions found out, as far as it is fresh enough.
+    #[must_use]
+    pub fn with_memory(self, memory: Arc<Memory>) -> Self {
+        Self { memory, ..self }
     }
 
     /// With what is known of gates; see [`gates`].
@@ -67,14 +65,22 @@ impl<'j> Inspector<'j> {
     /// # Errors
     /// What the journal says.
     pub fn facts(&self, run: RunId) -> Result<Facts, Error> {
-        self.facts_to(run, 0)
+        self.facts_of(self.journal.events(run, 0)?, 0)
     }
 
-    fn facts_to(&self, run: RunId, depth: u32) -> Result<Facts, Error> {
-        let events = self.journal.events(run, 0)?;
+    /// Says why the run of these events, all of them, is as it is.
+    ///
+    /// # Errors
+    /// What the journal says.
+    pub fn why_of(&self, events: Vec<Event>) -> Result<Answer, Error> {
+        self.facts_of(events, 0).map(|facts| why(&facts))
+    }
+
+    fn facts_of(&self, events: Vec<Event>, depth: u32) -> Result<Facts, Error> {
         let Some(EventKind::RunStarted(start)) = events.first().map(|event| &event.kind) else {
             return Ok(Facts::new(events, self.now));
         };
+        let run = start.run;
         let baselines = self.usual(&start.workflow)?;
         let neighbours = if depth == 0 { self.neighbours(run)? } else { Vec::new() };
         let children = self.children(&events, depth)?;
@@ -87,8 +93,8 @@ impl<'j> Inspector<'j> {
     /// # Errors
     /// What the journal says.
     pub fn usual(&self, workflow: &str) -> Result<Baselines, Error> {
-        if let Some(known) = self.usual.borrow().get(workflow) {
-            return Ok(known.clone());
+        if let Some(known) = self.memory.usual(workflow, self.now) {
+            return Ok(known);
         }
         let runs = self.journal.runs(&RunQuery {
             workflow: Some(workflow.to_owned()),
@@ -108,17 +114,16 @@ impl<'j> Inspector<'j> {
         }
         let rows: Vec<Run> = runs.iter().map(row).collect();
         let baselines = Baselines::of(&rows, &profiles);
-        self.usual.borrow_mut().insert(workflow.to_owned(), baselines.clone());
+        self.memory.keep_usual(workflow, &baselines, self.now);
         Ok(baselines)
     }
 
     fn neighbours(&self, run: RunId) -> Result<Vec<Run>, Error> {
-        if self.neighbours.borrow().is_none() {
-            let found = self.find_neighbours()?;
-            *self.neighbours.borrow_mut() = Some(found);
-        }
-        let known = self.neighbours.borrow();
-        Ok(known.iter().flatten().filter(|other| other.run != run).cloned().collect())
+        let known = match self.memory.neighbours(self.now) {
+            Some(known) => known,
+            None => self.memory.keep_neighbours(self.find_neighbours()?, self.now),
+        };
+        Ok(known.iter().filter(|other| other.run != run).cloned().collect())
     }
 
     fn find_neighbours(&self) -> Result<Vec<Run>, Error> {
@@ -138,7 +143,7 @@ impl<'j> Inspector<'j> {
     }
 
     /// The children that were started and not told as ended.
-    fn children(&self, events: &[midwatch_workflow::Event], depth: u32) -> Result<Vec<Relative>, Error> {
+    fn children(&self, events: &[Event], depth: u32) -> Result<Vec<Relative>, Error> {
         let ended = |op| {
             events.iter().any(|event| matches!(event.kind, EventKind::ChildEnded { op: id, .. } if id == op))
         };
@@ -156,7 +161,7 @@ impl<'j> Inspector<'j> {
     }
 
     fn in_short(&self, child: &RunSummary, depth: u32) -> Result<ShortAnswer, Error> {
-        let answer = why(&self.facts_to(child.run, depth + 1)?);
+        let answer = why(&self.facts_of(self.journal.events(child.run, 0)?, depth + 1)?);
         Ok(ShortAnswer { verdict: answer.verdict, cause: answer.cause, headline: answer.headline })
     }
 }

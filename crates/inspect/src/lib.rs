@@ -5,12 +5,16 @@
 //!
 //! What this crate is not: it decides nothing, prints nothing and writes nothing.
 
+mod attention;
 mod cost;
 mod facts;
+mod memory;
 mod row;
 mod stall;
 
+pub use attention::{Candidate, candidates, urgency};
 pub use cost::{CostQuery, cost};
 pub use facts::{Inspector, gates, owner};
+pub use memory::Memory;
 pub use row::row;
 pub use stall::{Stalled, stalls};

@@ -1,6 +1,6 @@
 //! The seam between engines and storage.
 
-use midwatch_workflow::{Event, Message, RunId, Timestamp};
+use midwatch_workflow::{Event, Message, Money, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, RunSummary, Status};
@@ -104,6 +104,10 @@ pub struct RunQuery {
     pub updated_from: Option<Timestamp>,
     /// Last changed before this time.
     pub updated_before: Option<Timestamp>,
+    /// That cost so much or more.
+    pub cost_from: Option<Money>,
+    /// That cost so much or less; with [`Order::Costliest`], the cursor of a page.
+    pub cost_upto: Option<Money>,
     /// In which order.
     pub order: Order,
     /// How many to skip.

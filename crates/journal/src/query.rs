@@ -25,6 +25,8 @@ impl RunQuery {
             && self.started_before.is_none_or(|before| run.started_at < before)
             && self.updated_from.is_none_or(|from| run.updated_at >= from)
             && self.updated_before.is_none_or(|before| run.updated_at < before)
+            && self.cost_from.is_none_or(|from| run.spent.cost >= from)
+            && self.cost_upto.is_none_or(|upto| run.spent.cost <= upto)
             && self.text.as_ref().is_none_or(|text| Text::new(text).matches(run))
     }
 }

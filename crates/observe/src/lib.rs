@@ -9,6 +9,7 @@ pub mod cost;
 pub mod profile;
 pub mod run;
 pub mod stall;
+pub mod tell;
 pub mod timeline;
 pub mod why;
 mod words;

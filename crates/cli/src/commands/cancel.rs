@@ -1,12 +1,10 @@
 //! `midwatch cancel`.
 
 use clap::Args;
-use midwatch_journal::{Journal, RunSummary};
-use midwatch_workflow::{Event, EventKind, Message};
+use midwatch_steer::OPEN;
 
-use super::OPEN;
 use crate::config::Global;
-use crate::control::{Judgement, Order, Sending, Sent, Targets, deliver, ended, state};
+use crate::control::{Sending, Targets, deliver};
 use crate::error::Exit;
 use crate::output::Out;
 
@@ -31,26 +29,7 @@ pub(crate) struct Cancel {
 impl Cancel {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         let runs = self.targets.find(&global.journal()?, global, "cancel", &OPEN)?;
-        deliver(&self, &runs, &self.sending, global, out)
-    }
-}
-
-impl Order for Cancel {
-    fn done(&self) -> String {
-        "cancelled".to_owned()
-    }
-
-    fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> anyhow::Result<Judgement> {
-        if run.status.is_ended() {
-            return Ok(ended(run));
-        }
-        if state(run, journal)?.1.is_cancelled {
-            return Ok(Judgement::Already("is being cancelled already".to_owned()));
-        }
-        Ok(Judgement::Send(Message::Cancel { reason: self.reason.clone(), by: self.sending.by() }))
-    }
-
-    fn shows(&self, event: &Event, _: &Sent) -> bool {
-        matches!(event.kind, EventKind::CancelRequested { .. })
+        let order = midwatch_steer::Cancel { reason: self.reason, by: self.sending.by() };
+        deliver(&order, &runs, &self.sending, global, out)
     }
 }

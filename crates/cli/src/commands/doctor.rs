@@ -193,7 +193,7 @@ fn counted(number: u64, thing: &str) -> String {
 }
 
 fn open_runs(journal: &SqliteJournal, owner: Option<&str>) -> Finding {
-    match count(journal, &super::OPEN) {
+    match count(journal, &midwatch_steer::OPEN) {
         Ok((0, _)) => ok("runs", "none is open".to_owned()),
         Ok((open, _)) if owner.is_none() => {
             let message = format!("{} open, and no process carries them out", counted(open, "run"));

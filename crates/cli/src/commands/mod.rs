@@ -21,7 +21,6 @@ mod version;
 mod why;
 
 use clap::Subcommand;
-use midwatch_journal::Status;
 use midwatch_workflow::Payload;
 
 use crate::config::Global;
@@ -78,10 +77,6 @@ impl Command {
         }
     }
 }
-
-/// The states of runs that have not ended.
-const OPEN: [Status; 5] =
-    [Status::Running, Status::Waiting, Status::Compensating, Status::Paused, Status::Parked];
 
 /// What the commands that steer runs say of their outcome.
 macro_rules! outcome_help {

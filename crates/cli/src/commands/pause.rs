@@ -1,12 +1,10 @@
 //! `midwatch pause`.
 
 use clap::Args;
-use midwatch_journal::{Journal, RunSummary, Status};
-use midwatch_workflow::{Event, EventKind, Message};
+use midwatch_steer::OPEN;
 
-use super::OPEN;
 use crate::config::Global;
-use crate::control::{Judgement, Order, Sending, Sent, Targets, deliver, ended};
+use crate::control::{Sending, Targets, deliver};
 use crate::error::Exit;
 use crate::output::Out;
 
@@ -31,24 +29,7 @@ pub(crate) struct Pause {
 impl Pause {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         let runs = self.targets.find(&global.journal()?, global, "pause", &OPEN)?;
-        deliver(&self, &runs, &self.sending, global, out)
-    }
-}
-
-impl Order for Pause {
-    fn done(&self) -> String {
-        "paused".to_owned()
-    }
-
-    fn judge(&self, run: &RunSummary, _: &dyn Journal) -> anyhow::Result<Judgement> {
-        Ok(match run.status {
-            status if status.is_ended() => ended(run),
-            Status::Paused => Judgement::Already("is paused already".to_owned()),
-            _ => Judgement::Send(Message::Pause { reason: self.reason.clone(), by: self.sending.by() }),
-        })
-    }
-
-    fn shows(&self, event: &Event, _: &Sent) -> bool {
-        matches!(event.kind, EventKind::Paused { .. })
+        let order = midwatch_steer::Pause { reason: self.reason, by: self.sending.by() };
+        deliver(&order, &runs, &self.sending, global, out)
     }
 }

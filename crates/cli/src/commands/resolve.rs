@@ -1,15 +1,14 @@
 //! `midwatch resolve`.
 
 use clap::Args;
-use midwatch_journal::{Journal, Open, RunSummary};
-use midwatch_workflow::{Event, EventKind, Message, Payload, Resolution};
+use midwatch_workflow::{Payload, Resolution};
 
 use super::payload;
 use crate::config::Global;
-use crate::control::{Judgement, Order, Sending, Sent, deliver, ended, state};
+use crate::control::{Sending, deliver};
 use crate::error::Exit;
 use crate::find::find;
-use crate::output::{Out, event};
+use crate::output::Out;
 
 /// Answer a parked run: try the step again, say that it is done, or go on as failed
 #[derive(Args)]
@@ -59,7 +58,9 @@ struct Given {
 impl Resolve {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         let run = find(&global.journal()?, &self.run, &global.db.display().to_string())?;
-        deliver(&self, &[run], &self.sending, global, out)
+        let (step, resolution, by) = (self.step.clone(), self.resolution(), self.sending.by());
+        let order = midwatch_steer::Resolve { step, resolution, by };
+        deliver(&order, &[run], &self.sending, global, out)
     }
 
     fn resolution(&self) -> Resolution {
@@ -68,44 +69,5 @@ impl Resolve {
             None if self.answer.retry => Resolution::Retry,
             None => Resolution::Fail,
         }
-    }
-}
-
-impl Order for Resolve {
-    fn done(&self) -> String {
-        format!("answered, {}", event::resolved(&self.resolution()))
-    }
-
-    fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> anyhow::Result<Judgement> {
-        if run.status.is_ended() {
-            return Ok(ended(run));
-        }
-        let (_, fold) = state(run, journal)?;
-        let mut parked = fold.open.values().filter_map(|open| match open {
-            Open::Person { step, .. } => Some(step.as_deref()),
-            _ => None,
-        });
-        let show = Some(format!("see where it stands: midwatch show {}", run.run.short()));
-        if parked.any(|step| self.step.is_none() || step == self.step.as_deref()) {
-            let (step, resolution, by) = (self.step.clone(), self.resolution(), self.sending.by());
-            return Ok(Judgement::Send(Message::Resolve { step, resolution, by }));
-        }
-        Ok(match (fold.halted, &self.step) {
-            (Some(reason), _) => Judgement::Refused {
-                why: format!("is parked by the engine: {}", event::parked(reason)),
-                instead: Some(format!("once mended code runs: midwatch retry {}", run.run.short())),
-            },
-            (None, Some(step)) => {
-                Judgement::Refused { why: format!("is not parked for step {step}"), instead: show }
-            }
-            (None, None) => Judgement::Refused {
-                why: format!("is not parked: it is {}", fold.summary.status),
-                instead: show,
-            },
-        })
-    }
-
-    fn shows(&self, event: &Event, _: &Sent) -> bool {
-        matches!(event.kind, EventKind::Resolved { .. })
     }
 }

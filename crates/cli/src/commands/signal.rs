@@ -1,12 +1,11 @@
 //! `midwatch signal`.
 
 use clap::Args;
-use midwatch_journal::{Journal, RunSummary};
-use midwatch_workflow::{Event, EventKind, Message, Payload};
+use midwatch_workflow::Payload;
 
 use super::payload;
 use crate::config::Global;
-use crate::control::{Judgement, Order, Sending, Sent, deliver, ended, state};
+use crate::control::{Sending, deliver};
 use crate::error::Exit;
 use crate::find::find;
 use crate::output::Out;
@@ -42,36 +41,7 @@ pub(crate) struct Signal {
 impl Signal {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         let run = find(&global.journal()?, &self.run, &global.db.display().to_string())?;
-        deliver(&self, &[run], &self.sending, global, out)
-    }
-}
-
-impl Order for Signal {
-    fn done(&self) -> String {
-        format!("signal {} received", self.name)
-    }
-
-    fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> anyhow::Result<Judgement> {
-        if run.status.is_ended() {
-            return Ok(ended(run));
-        }
-        if let Some(id) = &self.id
-            && state(run, journal)?.1.signal_ids.contains(id)
-        {
-            return Ok(Judgement::Already(format!("has received signal id {id} already")));
-        }
-        let (name, payload, id) = (self.name.clone(), self.payload.clone(), self.id.clone());
-        Ok(Judgement::Send(Message::Signal { name, payload, id }))
-    }
-
-    fn shows(&self, event: &Event, sent: &Sent) -> bool {
-        match &event.kind {
-            // A signal without an id is recorded under its letter's number.
-            EventKind::SignalReceived { name, id, .. } => {
-                let own = self.id.clone().unwrap_or_else(|| format!("letter:{}", sent.letter));
-                *name == self.name && id.as_ref() == Some(&own)
-            }
-            _ => false,
-        }
+        let order = midwatch_steer::Signal { name: self.name, payload: self.payload, id: self.id };
+        deliver(&order, &[run], &self.sending, global, out)
     }
 }

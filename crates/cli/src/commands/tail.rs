@@ -63,7 +63,7 @@ impl Tail {
                 })
             }
             None => {
-                let position = if self.from_start { 0 } else { end_of(&journal)? };
+                let position = if self.from_start { 0 } else { journal.position()? };
                 Box::new(All { position, known: HashMap::new(), ended: HashSet::new() })
             }
         };
@@ -190,21 +190,6 @@ fn get_to_know(row: &Row, journal: &dyn Journal) -> anyhow::Result<(WorkflowId, 
         }
     }
     Ok((id, names))
-}
-
-/// The last position in the journal: positions grow, so doubling and halving finds it without reading what lies before.
-fn end_of(journal: &dyn Journal) -> Result<u64, midwatch_journal::Error> {
-    let is_beyond = |position: u64| journal.since(position, 1).map(|rows| rows.is_empty());
-    let mut beyond = 1;
-    while !is_beyond(beyond)? {
-        beyond *= 2;
-    }
-    let mut before = 0;
-    while before < beyond {
-        let middle = before + (beyond - before) / 2;
-        if is_beyond(middle)? { beyond = middle } else { before = middle + 1 }
-    }
-    Ok(beyond)
 }
 
 fn print(

@@ -1,9 +1,9 @@
 //! `midwatch why`.
 
 use clap::Args;
-use midwatch_inspect::{Inspector, gates, owner, stalls};
-use midwatch_journal::{Journal, Order, RunQuery, RunSummary, Status};
-use midwatch_observe::why::{Answer, STALL_LIMIT, Safe, Verdict};
+use midwatch_inspect::{Inspector, candidates, gates, owner};
+use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
+use midwatch_observe::why::{Answer, Safe, Verdict};
 use midwatch_workflow::RunId;
 
 use crate::config::Global;
@@ -72,45 +72,15 @@ impl Why {
 /// So many runs are asked to find the worst.
 const CANDIDATES_MAX: usize = 20;
 
-/// Runs that may need somebody: silent ones, parked ones, and the costliest that are open.
-fn candidates(journal: &dyn Journal, global: &Global, limit: usize) -> anyhow::Result<Vec<RunId>> {
-    let found = stalls(journal, global.now(), STALL_LIMIT)?;
-    let mut runs: Vec<RunId> = found.stalls.iter().take(limit).map(|stall| stall.run.run).collect();
-    let query = |statuses: Vec<Status>, order| RunQuery { statuses, order, limit, ..RunQuery::default() };
-    let open = vec![Status::Running, Status::Waiting, Status::Compensating];
-    for query in [
-        query(vec![Status::Parked], Order::Oldest),
-        query(open.clone(), Order::Oldest),
-        query(open, Order::Costliest),
-    ] {
-        runs.extend(journal.runs(&query)?.iter().map(|run| run.run));
-    }
-    let mut seen = std::collections::HashSet::new();
-    runs.retain(|run| seen.insert(*run));
-    Ok(runs)
-}
-
 fn worst(journal: &dyn Journal, inspector: &Inspector<'_>, global: &Global) -> anyhow::Result<Option<RunId>> {
     let mut worst: Option<(u8, RunId)> = None;
-    for run in candidates(journal, global, CANDIDATES_MAX)? {
-        let answer = inspector.why(run)?;
-        let rank = urgency(answer.verdict);
+    for candidate in candidates(journal, inspector, global.now(), CANDIDATES_MAX)? {
+        let rank = candidate.urgency();
         if rank > 0 && worst.is_none_or(|(other, _)| rank > other) {
-            worst = Some((rank, run));
+            worst = Some((rank, candidate.run.run));
         }
     }
     Ok(worst.map(|(_, run)| run))
-}
-
-fn urgency(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Stuck => 5,
-        Verdict::Parked => 4,
-        Verdict::Expensive => 3,
-        Verdict::Slow => 2,
-        Verdict::Unknown => 1,
-        Verdict::Failed | Verdict::Waiting | Verdict::Healthy => 0,
-    }
 }
 
 fn all_failing(
@@ -122,10 +92,11 @@ fn all_failing(
 ) -> anyhow::Result<Exit> {
     let failed = vec![Status::Failed, Status::Compensated];
     let failed = journal.runs(&RunQuery { statuses: failed, limit, ..RunQuery::default() })?;
-    let open = candidates(journal, global, limit)?;
+    let open = candidates(journal, inspector, global.now(), limit)?;
+    let open = open.into_iter().map(|candidate| Ok(candidate.answer));
     let mut told = 0;
-    for run in open.into_iter().chain(failed.iter().map(|run: &RunSummary| run.run)) {
-        let answer = for_shell(inspector.why(run)?, global);
+    for answer in open.chain(failed.iter().map(|run: &RunSummary| inspector.why(run.run))) {
+        let answer = for_shell(answer?, global);
         let is_failing = matches!(answer.verdict, Verdict::Stuck | Verdict::Parked | Verdict::Failed);
         if !is_failing || told == limit {
             continue;

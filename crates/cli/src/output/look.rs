@@ -2,6 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use midwatch_journal::Status;
+use midwatch_observe::tell::Tone;
 
 /// Nothing special.
 pub(crate) const PLAIN: Style = Style::new();
@@ -26,5 +27,17 @@ pub(crate) fn of(status: Status) -> Style {
         Status::Paused | Status::Parked => WARN,
         Status::Completed => GOOD,
         Status::Failed | Status::Compensated | Status::Cancelled => BAD,
+    }
+}
+
+/// The style of a tone.
+pub(crate) fn tone(tone: Tone) -> Style {
+    match tone {
+        Tone::Plain => PLAIN,
+        Tone::Faint => FAINT,
+        Tone::Good => GOOD,
+        Tone::Active => ACTIVE,
+        Tone::Warn => WARN,
+        Tone::Bad => BAD,
     }
 }

@@ -1,7 +1,6 @@
 //! Everything that is printed: the one place that knows of colours, widths and formats.
 
 pub(crate) mod advice;
-pub(crate) mod amount;
 pub(crate) mod bar;
 pub(crate) mod event;
 pub(crate) mod gate;
@@ -15,6 +14,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
+pub(crate) use midwatch_observe::tell::amount;
 use serde::Serialize;
 
 use crate::config::{Color, Global};

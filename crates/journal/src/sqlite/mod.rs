@@ -9,6 +9,7 @@ mod open;
 mod read;
 mod runs;
 mod schema;
+mod sums;
 mod trouble;
 mod writer;
 
@@ -21,9 +22,10 @@ use rusqlite::{Connection, params};
 
 use self::append::Entry;
 use self::read::Readers;
+pub use self::sums::{Sum, SumBy};
 pub(crate) use self::trouble::explain;
 use self::writer::{Pending, Task, Writer};
-use crate::{Append, Done, Error, Journal, Letter, Row, RunQuery, RunSummary};
+use crate::{Append, Done, Error, Journal, Letter, Row, RunQuery, RunSummary, Status};
 
 /// How a journal is kept. The defaults were chosen by `benches/append.rs`.
 #[derive(Clone, Debug)]
@@ -83,6 +85,40 @@ impl SqliteJournal {
     /// The file.
     pub fn path(&self) -> &Path {
         self.readers.path()
+    }
+
+    /// Which runs have new events after a position in commit order: `(position, run)`, in order, at most `limit` of them.
+    /// Cheap: it reads no event.
+    ///
+    /// # Errors
+    /// As [`Journal::since`].
+    pub fn changes(&self, after: u64, limit: usize) -> Result<Vec<(u64, RunId)>, Error> {
+        self.readers.changes(after, limit)
+    }
+
+    /// The last position in commit order; 0 if there is no event.
+    ///
+    /// # Errors
+    /// As [`Journal::since`].
+    pub fn position(&self) -> Result<u64, Error> {
+        self.readers.position()
+    }
+
+    /// Adds up all runs that started at `since` or later, by status and day or workflow. Reads one index from end to end:
+    /// some 0.2 s for a million runs.
+    ///
+    /// # Errors
+    /// As [`Journal::runs`].
+    pub fn sums(&self, by: SumBy, since: Timestamp) -> Result<Vec<Sum>, Error> {
+        self.readers.ask(|connection| sums::add_up(connection, by, since))
+    }
+
+    /// How many runs there are of each status.
+    ///
+    /// # Errors
+    /// As [`Journal::runs`].
+    pub fn counts(&self) -> Result<Vec<(Status, u64)>, Error> {
+        self.readers.ask(sums::counts)
     }
 
     /// Writes what waits, answers it, and closes the file; later appends are answered with [`Error::Closed`].

@@ -111,6 +111,24 @@ impl Readers {
         })
     }
 
+    /// Which runs have new rows, without reading them.
+    pub(super) fn changes(&self, after: u64, limit: usize) -> Result<Vec<(u64, RunId)>, Error> {
+        self.ask(|connection| {
+            let sql = "SELECT position, run FROM journal WHERE position > ?1 ORDER BY position LIMIT ?2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![column(after), column(limit as u64)], |row| {
+                Ok((row.get(0)?, RunId::from_bytes(row.get(1)?)))
+            })?;
+            rows.collect()
+        })
+    }
+
+    pub(super) fn position(&self) -> Result<u64, Error> {
+        self.ask(|connection| {
+            connection.query_row("SELECT ifnull(max(position), 0) FROM journal", [], |row| row.get(0))
+        })
+    }
+
     /// The events in a row of the journal.
     fn body(&self, row: &Columns<'_>, position: usize, body: usize) -> Result<Vec<Event>, Error> {
         let position: u64 = row.get(position).map_err(|error| explain(&self.path, error))?;

@@ -132,6 +132,8 @@ fn searches(query: &RunQuery, hits: &Hits) -> Vec<Search> {
     common.and(query.started_before.map(|at| column(at.as_micros())), "started_at < ?");
     common.and(query.updated_from.map(|at| column(at.as_micros())), "updated_at >= ?");
     common.and(query.updated_before.map(|at| column(at.as_micros())), "updated_at < ?");
+    common.and(query.cost_from.map(|cost| column(cost.as_picos())), "cost >= ?");
+    common.and(query.cost_upto.map(|cost| column(cost.as_picos())), "cost <= ?");
     match hits {
         Hits::Few(ids) => {
             let ids = serde_json::json!(ids).to_string();

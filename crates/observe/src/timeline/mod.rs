@@ -12,7 +12,7 @@ pub use shape::{
 };
 pub use step::{Attempt, AttemptEnd, Beat, GaveUp, RetryWait, Step, Undoes};
 
-use midwatch_workflow::{Ended, Event, EventKind, Money, RunStarted, Spent, effective};
+use midwatch_workflow::{Ended, Event, EventKind, Money, RunStarted, Spent, effective, key_base, step_key};
 use serde::Serialize;
 
 use fold::Folding;
@@ -86,6 +86,13 @@ impl Timeline {
             Entry::Person(person) if person.is_open() && self.end.is_none() => Some(person),
             _ => None,
         })
+    }
+
+    /// The idempotency key of a step.
+    pub fn key(&self, step: &Step) -> String {
+        let base = self.start.key_base.clone();
+        let base = base.unwrap_or_else(|| key_base(&self.start.workflow_id, self.start.run));
+        step_key(&base, &step.name, step.nth)
     }
 
     fn add_up(&mut self) {

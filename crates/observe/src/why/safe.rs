@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use midwatch_workflow::{Class, RunResult, key_base, step_key};
+use midwatch_workflow::{Class, RunResult};
 
 use super::answer::{Safe, SafeToRetry};
 use super::case::{Case, Finding, Open};
@@ -40,7 +40,7 @@ pub(super) fn judge(case: &Case<'_>, finding: &Finding<'_>) -> SafeToRetry {
     let ambiguous: Vec<u64> = step.attempts.iter().filter_map(ambiguous_end).collect();
     let in_doubt = !ambiguous.is_empty() || is_cut_off(case, step);
     let (verdict, because) = verdict(case, step, in_doubt, ambiguous.len());
-    SafeToRetry { verdict, because, step: Some(step.title()), key: Some(key(case, step)), ambiguous }
+    SafeToRetry { verdict, because, step: Some(step.title()), key: Some(case.timeline.key(step)), ambiguous }
 }
 
 /// The step that a retry would try.
@@ -117,10 +117,4 @@ fn is_paid_by_token(step: &Step) -> bool {
                 .iter()
                 .any(|provider| target.starts_with(provider))
         })
-}
-
-fn key(case: &Case<'_>, step: &Step) -> String {
-    let start = &case.timeline.start;
-    let base = start.key_base.clone().unwrap_or_else(|| key_base(&start.workflow_id, start.run));
-    step_key(&base, &step.name, step.nth)
 }

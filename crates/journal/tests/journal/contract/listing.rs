@@ -52,6 +52,7 @@ pub(crate) fn runs_are_filtered_by_every_field(journal: &dyn Journal) {
     list(journal, run(5), |run| run.started_at = at(900_000));
     list(journal, run(6), |run| run.started_at = at(1));
     list(journal, run(7), |run| run.updated_at = at(2));
+    list(journal, run(8), |run| run.spent.cost = Money::from_cents(7));
     let any = RunQuery::default;
     let cases = [
         (1, RunQuery { workflow: Some("refund".to_owned()), ..any() }),
@@ -61,6 +62,15 @@ pub(crate) fn runs_are_filtered_by_every_field(journal: &dyn Journal) {
         (5, RunQuery { started_from: Some(at(900_000)), ..any() }),
         (6, RunQuery { started_before: Some(at(2)), ..any() }),
         (7, RunQuery { updated_before: Some(at(3)), ..any() }),
+        (8, RunQuery { cost_from: Some(Money::from_cents(7)), ..any() }),
+        (
+            8,
+            RunQuery {
+                cost_from: Some(Money::from_cents(1)),
+                cost_upto: Some(Money::from_cents(7)),
+                ..any()
+            },
+        ),
     ];
     for (number, query) in cases {
         assert_eq!(ids(journal, &query), [run(number)], "{query:?}");

@@ -3,6 +3,7 @@
 mod damage;
 mod handling;
 mod refusal;
+mod sums;
 
 use std::path::PathBuf;
 

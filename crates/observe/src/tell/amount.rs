@@ -5,7 +5,7 @@ use midwatch_workflow::{Money, Spent};
 const PICOS_PER_CENT: u64 = 10_000_000_000;
 
 /// Dollars with two decimals, or with two digits that are not zero if it is less than a cent: `$4.81`, `$0.0034`.
-pub(crate) fn money(money: Money) -> String {
+pub fn money(money: Money) -> String {
     let picos = money.as_picos();
     if picos == 0 || picos >= PICOS_PER_CENT {
         let cents = picos.saturating_add(PICOS_PER_CENT / 2) / PICOS_PER_CENT;
@@ -18,7 +18,7 @@ pub(crate) fn money(money: Money) -> String {
 }
 
 /// What was spent; what has no price is told as such and never as nothing: `$0.62`, `$0.62+?`, `?`; empty for nothing.
-pub(crate) fn spent(spent: &Spent) -> String {
+pub fn spent(spent: &Spent) -> String {
     match (spent.cost, spent.unpriced) {
         (Money::ZERO, 0) => String::new(),
         (Money::ZERO, _) => "?".to_owned(),
@@ -28,7 +28,7 @@ pub(crate) fn spent(spent: &Spent) -> String {
 }
 
 /// A whole number in groups of three: `12,345`.
-pub(crate) fn count(count: u64) -> String {
+pub fn count(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.char_indices() {
@@ -41,13 +41,13 @@ pub(crate) fn count(count: u64) -> String {
 }
 
 /// `1 run`, `2 runs`.
-pub(crate) fn counted(number: u64, thing: &str) -> String {
+pub fn counted(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", count(number))
 }
 
 /// Bytes: `4.2 MB`.
-pub(crate) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     let mut size = bytes as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if size < 1_000.0 {
