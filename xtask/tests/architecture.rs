@@ -48,6 +48,10 @@ fn data_flows_one_way() {
         ("midwatch-observe", &["midwatch-workflow"]),
         ("midwatch-inspect", &["midwatch-journal", "midwatch-observe", "midwatch-workflow"]),
         ("midwatch-steer", &["midwatch-journal", "midwatch-observe", "midwatch-workflow"]),
+        (
+            "midwatch-watch",
+            &["midwatch-inspect", "midwatch-journal", "midwatch-observe", "midwatch-workflow"],
+        ),
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),
         ("midwatch-recorder", &["midwatch-journal", "midwatch-workflow"]),

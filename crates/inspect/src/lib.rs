@@ -11,6 +11,7 @@ mod facts;
 mod memory;
 mod row;
 mod stall;
+mod standing;
 
 pub use attention::{Candidate, candidates, urgency};
 pub use cost::{CostQuery, cost};
@@ -18,3 +19,4 @@ pub use facts::{Inspector, gates, owner};
 pub use memory::Memory;
 pub use row::row;
 pub use stall::{Stalled, stalls};
+pub use standing::Surveyor;

@@ -35,7 +35,7 @@ pub fn row(summary: &RunSummary) -> Run {
     }
 }
 
-fn status(status: Stored) -> Status {
+pub(crate) fn status(status: Stored) -> Status {
     match status {
         Stored::Running => Status::Running,
         Stored::Waiting => Status::Waiting,

@@ -4,15 +4,13 @@
 //! is. Whoever carries out the runs writes it, at most once a second; anybody may read it. The next owner begins with
 //! what it says. Losing it costs some calls to find out the same again.
 
-use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use midwatch_workflow::Timestamp;
 use midwatch_workflow::gate::GateView;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, beside};
 
 /// The gates of an engine at one moment.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -28,9 +26,7 @@ pub struct Board {
 impl Board {
     /// The file beside this journal.
     pub fn path(journal: &Path) -> PathBuf {
-        let mut name = OsString::from(journal);
-        name.push(".gates");
-        name.into()
+        beside::path(journal, "gates")
     }
 
     /// What is shown beside this journal, if anything ever was.
@@ -38,14 +34,7 @@ impl Board {
     /// # Errors
     /// [`Error::Io`] and [`Error::Damaged`].
     pub fn read(journal: &Path) -> Result<Option<Self>, Error> {
-        let path = Self::path(journal);
-        match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| Error::Damaged { what: format!("{}: {error}", path.display()) }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io(&path, error)),
-        }
+        beside::read(&Self::path(journal))
     }
 
     /// Shows this beside the journal, in place of what was there. Not durable, and need not be.
@@ -53,12 +42,7 @@ impl Board {
     /// # Errors
     /// [`Error::Io`].
     pub fn write(&self, journal: &Path) -> Result<(), Error> {
-        let path = Self::path(journal);
-        let mut new = OsString::from(&path);
-        new.push(".new");
-        let text = serde_json::to_vec(self).map_err(Error::damaged)?;
-        let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
-        written.map_err(|error| Error::io(&path, error))
+        beside::write(&Self::path(journal), self)
     }
 
     /// The gate of a target.

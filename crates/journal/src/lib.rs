@@ -4,7 +4,9 @@
 //!
 //! What this crate is not: it starts nothing, decides nothing and interprets no event beyond the summary that lists need.
 
+pub mod beside;
 mod board;
+mod commits;
 mod error;
 mod fold;
 mod lease;
@@ -18,6 +20,7 @@ pub mod story;
 mod summary;
 
 pub use board::Board;
+pub use commits::Commits;
 pub use error::Error;
 pub use fold::{Fold, Open, effective, recorded};
 pub use lease::Lease;

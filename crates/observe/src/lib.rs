@@ -6,9 +6,11 @@ pub mod baseline;
 #[cfg(any(test, feature = "corpus"))]
 pub mod corpus;
 pub mod cost;
+pub mod metrics;
 pub mod profile;
 pub mod run;
 pub mod stall;
+pub mod standing;
 pub mod tell;
 pub mod timeline;
 pub mod why;
@@ -17,5 +19,6 @@ mod words;
 pub use baseline::Baselines;
 pub use profile::Profile;
 pub use run::{Run, Status};
+pub use standing::Standing;
 pub use timeline::Timeline;
 pub use why::{Answer, Facts, why};

@@ -35,6 +35,21 @@ impl Status {
     pub const fn is_ended(self) -> bool {
         matches!(self, Status::Completed | Status::Failed | Status::Compensated | Status::Cancelled)
     }
+
+    /// The word used in the journal, in metrics and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Waiting => "waiting",
+            Status::Compensating => "compensating",
+            Status::Paused => "paused",
+            Status::Parked => "parked",
+            Status::Completed => "completed",
+            Status::Failed => "failed",
+            Status::Compensated => "compensated",
+            Status::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// A run in a list.

@@ -18,6 +18,7 @@ mod simulate;
 mod stalls;
 mod tail;
 mod version;
+mod watch;
 mod why;
 
 use clap::Subcommand;
@@ -47,6 +48,7 @@ pub(crate) enum Command {
     Fork(fork::Fork),
     Simulate(simulate::Simulate),
     Doctor(doctor::Doctor),
+    Watch(watch::Watch),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -72,6 +74,7 @@ impl Command {
             Command::Fork(fork) => fork.run(global, out),
             Command::Simulate(simulate) => simulate.run(out),
             Command::Doctor(doctor) => doctor.run(global, out),
+            Command::Watch(watch) => watch.run(global, out),
             Command::Completions(completions) => completions.run(out),
             Command::Version(version) => version.run(out),
         }

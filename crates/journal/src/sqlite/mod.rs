@@ -121,6 +121,14 @@ impl SqliteJournal {
         self.readers.ask(sums::counts)
     }
 
+    /// How many runs are open, by workflow and status; of each status at most `limit` are counted.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and those of a file that is no sound journal.
+    pub fn open_runs(&self, limit: usize) -> Result<Vec<(String, Status, u64)>, Error> {
+        self.readers.open_runs(limit)
+    }
+
     /// Writes what waits, answers it, and closes the file; later appends are answered with [`Error::Closed`].
     ///
     /// # Errors

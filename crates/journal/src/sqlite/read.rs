@@ -10,7 +10,7 @@ use super::append::column;
 use super::open;
 use super::runs::{self, Stored};
 use super::trouble::explain;
-use crate::{Error, Letter, Row, RunQuery, RunSummary};
+use crate::{Error, Letter, Row, RunQuery, RunSummary, Status};
 
 /// How many idle connections are kept; more are opened when more threads read at once.
 const IDLE_MAX: usize = 4;
@@ -127,6 +127,10 @@ impl Readers {
         self.ask(|connection| {
             connection.query_row("SELECT ifnull(max(position), 0) FROM journal", [], |row| row.get(0))
         })
+    }
+
+    pub(super) fn open_runs(&self, limit: usize) -> Result<Vec<(String, Status, u64)>, Error> {
+        self.ask(|connection| runs::count_open(connection, limit))
     }
 
     /// The events in a row of the journal.

@@ -44,6 +44,25 @@ pub(super) fn find(connection: &Connection, query: &RunQuery) -> rusqlite::Resul
     Ok(found.into_iter().skip(query.skip).take(query.limit()).map(|(_, _, stored)| stored).collect())
 }
 
+/// Counts open runs by workflow and status. The index has both, so no row is read.
+pub(super) fn count_open(
+    connection: &Connection,
+    limit: usize,
+) -> rusqlite::Result<Vec<(String, Status, u64)>> {
+    let sql = "SELECT workflow, count(*) FROM \
+               (SELECT workflow FROM runs INDEXED BY runs_by_update WHERE status = ? LIMIT ?) GROUP BY workflow";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut found = Vec::new();
+    for status in Status::ALL.into_iter().filter(|status| !status.is_ended()) {
+        let values = rusqlite::params![status.as_str(), column(limit as u64)];
+        let rows = statement.query_map(values, |row| Ok((row.get(0)?, status, row.get(1)?)))?;
+        for row in rows {
+            found.push(row?);
+        }
+    }
+    Ok(found)
+}
+
 /// A summary as it is stored.
 pub(super) struct Stored {
     pub(super) run: RunId,

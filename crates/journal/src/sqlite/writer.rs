@@ -6,9 +6,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use midwatch_workflow::{RunId, Timestamp};
 use rusqlite::Connection;
@@ -16,6 +17,7 @@ use rusqlite::Connection;
 use super::append::{Entry, Statements};
 use super::trouble::{explain, is_busy};
 use super::{Options, open};
+use crate::commits::Meter;
 use crate::{Appended, Done, Error};
 
 /// The writer as its journal holds it.
@@ -75,6 +77,7 @@ impl Writer {
             is_closing: Arc::clone(&is_closing),
             frames,
             stopped: None,
+            meter: Meter::new(),
         };
         let thread = thread::Builder::new()
             .name("midwatch-journal".to_owned())
@@ -130,6 +133,8 @@ struct Loop {
     checkpoint_at: i32,
     /// What it failed with; from then on every task fails with it.
     stopped: Option<Error>,
+    /// What commits took.
+    meter: Meter,
 }
 
 /// What came of a task inside the transaction.
@@ -155,7 +160,9 @@ impl Loop {
                 self.write(connection, statements, &batch, &mut outcomes);
             }
             self.answer(&mut batch, &mut outcomes);
+            self.meter.show_if_due(&self.path);
             if let Close::Now(reply) = close {
+                self.meter.show(&self.path);
                 drop(statements);
                 let outcome = self.stopped.take().map_or_else(|| self.empty_log(connection), Err);
                 drop(reply.send(outcome));
@@ -169,7 +176,7 @@ impl Loop {
 
     /// Waits for a task and takes what else is there, up to the limits. `None` if nobody can send any more.
     fn collect(&mut self, batch: &mut Vec<Task>) -> Option<Close> {
-        let mut next = self.tasks.recv().ok()?;
+        let mut next = self.next()?;
         let mut bytes = 0;
         loop {
             match next {
@@ -189,6 +196,19 @@ impl Loop {
         }
     }
 
+    /// Waits for a task. What commits took is shown in time, also if no other comes.
+    fn next(&mut self) -> Option<Task> {
+        let Some(due) = self.meter.due_in() else { return self.tasks.recv().ok() };
+        match self.tasks.recv_timeout(due) {
+            Ok(task) => Some(task),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                self.meter.show(&self.path);
+                self.tasks.recv().ok()
+            }
+        }
+    }
+
     /// Writes a batch in one transaction; after an error of SQLite none of it is written and the writer stops.
     fn write(
         &mut self,
@@ -200,6 +220,7 @@ impl Loop {
         if self.stopped.is_some() || batch.is_empty() {
             return;
         }
+        let begun = Instant::now();
         let written = self.begin(statements).and_then(|()| {
             for task in batch {
                 outcomes.push(perform(statements, task)?);
@@ -212,6 +233,8 @@ impl Loop {
                 drop(db.execute_batch("ROLLBACK"));
             }
             self.stopped = Some(explain(&self.path, error));
+        } else {
+            self.meter.count(begun.elapsed());
         }
     }
 

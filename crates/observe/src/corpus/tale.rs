@@ -149,7 +149,8 @@ pub struct Tale {
     pub events: Vec<Event>,
     /// The time that the tale has reached.
     pub at: Timestamp,
-    run: RunId,
+    /// The run.
+    pub run: RunId,
     seed: u64,
     op: u32,
     uses: std::collections::BTreeMap<String, u32>,

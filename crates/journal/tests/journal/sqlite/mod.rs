@@ -4,6 +4,7 @@ mod damage;
 mod handling;
 mod refusal;
 mod sums;
+mod watching;
 
 use std::path::PathBuf;
 

@@ -1,0 +1,69 @@
+//! `midwatch watch`.
+
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use midwatch_watch::{Options, Watch as Watcher};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::config::{Global, duration};
+use crate::error::Exit;
+use crate::output::Out;
+use crate::output::look::FAINT;
+use crate::stop::Stop;
+
+/// Watch the journal and serve metrics for Prometheus, whether or not a worker lives
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  midwatch watch
+  midwatch watch --db /var/lib/agents/midwatch.db --listen 127.0.0.1:9464
+  curl http://127.0.0.1:9464/metrics
+
+Counters begin when it starts, at the end of the journal; gauges are read from the journal, so a worker that died hides \
+nothing. docs/metrics.md lists the families. There is no password: names of workflows and targets can be read by whoever \
+reaches the address. Ctrl-C ends it.
+JSON: first {\"metrics_url\"}.")]
+pub(crate) struct Watch {
+    /// Where to serve; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+    /// How often the journal is read
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    every: Duration,
+}
+
+impl Watch {
+    pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
+        let watch = Watcher::start(&global.db, Options { every: self.every })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let listener = TcpListener::bind(self.listen)
+                .await
+                .with_context(|| format!("cannot listen on {}", self.listen))?;
+            let address = listener.local_addr()?;
+            // Before anybody knows the address: whoever does may stop it at once.
+            let mut stop = Stop::listen()?;
+            announce(address, out)?;
+            let serving = axum::serve(listener, watch.router()).into_future();
+            tokio::select! {
+                served = serving => served?,
+                () = stop.told() => {}
+            }
+            Ok(Exit::Done)
+        })
+    }
+}
+
+fn announce(address: SocketAddr, out: &mut Out) -> std::io::Result<()> {
+    let url = format!("http://{address}/metrics");
+    if out.is_json {
+        return out.json(&json!({ "metrics_url": url }));
+    }
+    out.line(format_args!("metrics  {url}"))?;
+    out.line(format_args!("{FAINT}Ctrl-C ends it{FAINT:#}"))
+}
