@@ -39,7 +39,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let watch = Watcher::start(&global.db, Options { every: self.every })?;
+        let watch = Watcher::start(&global.db, Options { every: self.every }).map_err(plain)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let listener = TcpListener::bind(self.listen)
@@ -56,6 +56,14 @@ impl Watch {
             }
             Ok(Exit::Done)
         })
+    }
+}
+
+/// Trouble with the journal as itself, so that it has the exit code of all such trouble.
+fn plain(error: midwatch_watch::Error) -> anyhow::Error {
+    match error {
+        midwatch_watch::Error::Journal(error) => error.into(),
+        other => other.into(),
     }
 }
 

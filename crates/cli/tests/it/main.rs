@@ -20,4 +20,5 @@ mod signal;
 mod simulate;
 mod tail;
 mod version;
+mod watch;
 mod why;
