@@ -388,7 +388,7 @@ impl Core {
         self.left.notify_waiters();
     }
 
-    /// Starts a child; it runs for the same tenant as its parent.
+    /// Starts a child; it runs for the same tenant as its parent, and in the same trace.
     pub(crate) fn start_child(self: &Arc<Self>, of: &RunInfo, op: OpId, child: Child) {
         let parent = of.run;
         let Some(workflow) = self.registry.workflow(&child.workflow) else {
@@ -400,6 +400,7 @@ impl Core {
         let mut new = NewRun::new(child.workflow, child.input);
         new.workflow_id = Some(child.workflow_id);
         new.tenant.clone_from(&of.tenant);
+        new.traceparent = Some(of.child_traceparent(child.run));
         let (start, _) = self.new_run(workflow, new);
         let start = RunStarted { run: child.run, parent: Some(Parent { run: parent, op }), ..start };
         // Nobody waits for the start itself: the child's end is what its parent hears of.

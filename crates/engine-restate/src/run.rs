@@ -9,7 +9,7 @@ use std::sync::Arc;
 use midwatch_journal::{Error, Open};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Advanced, Attempt, Charge, Child, Class, Ended, EventKind, Execution, Failure, Mismatch, Name, Op, OpId,
+    Advanced, Attempt, Charge, Child, Class, Ended, EventKind, Execution, Failure, Mismatch, Op, OpId,
     OpKind, ParkReason, Progress, Recorded, RunInfo, RunResult, RunStarted, Timestamp, WorkflowDefinition,
 };
 use restate_sdk_shared_core::{
@@ -138,14 +138,7 @@ impl Driver {
         let recorded = Recorded { ops: mirror.ops_ahead(), patches: mirror.patches_ahead() };
         let execution = Execution::new(workflow, start.clone(), at, recorded);
         let mailbox = session.vm.create_signal_handle(MAILBOX.to_owned())?;
-        let trace = start.traceparent.as_deref().and_then(trace_of).unwrap_or(*run.as_bytes());
-        let info = RunInfo {
-            run,
-            workflow_id: start.workflow_id.clone(),
-            workflow: Name::Owned(start.workflow.clone()),
-            trace,
-            tenant: start.tenant.clone(),
-        };
+        let info = RunInfo::of(&start, 0);
         let (tell, told) = unbounded_channel();
         let presence = host.enter(run);
         mirror.is_ahead();
@@ -314,7 +307,7 @@ impl Driver {
             parent: Some(midwatch_workflow::event::Parent { run: self.start.run, op }),
             forked_from: None,
             key_base: None,
-            traceparent: None,
+            traceparent: Some(self.info.child_traceparent(child.run)),
             tenant: None,
             worker: String::new(),
         };
@@ -581,10 +574,4 @@ fn attempt_done(value: Value) -> Result<AttemptDone, Stop> {
         return Err(Broken::Failed(format!("an attempt that ends as {value:?}")).into());
     };
     serde_json::from_slice(&done).map_err(|error| Broken::Failed(error.to_string()).into())
-}
-
-/// The trace id of a W3C `traceparent`: version, 32 hex digits, 16 hex digits, flags.
-fn trace_of(traceparent: &str) -> Option<[u8; 16]> {
-    let trace = traceparent.split('-').nth(1).filter(|trace| trace.len() == 32)?;
-    u128::from_str_radix(trace, 16).ok().filter(|trace| *trace != 0).map(u128::to_be_bytes)
 }

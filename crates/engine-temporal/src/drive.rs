@@ -244,7 +244,10 @@ impl Driver {
                 lost_after: self.shared.lost_after,
             },
             Command::Timer(op, until) => Asked::Timer { op, after: self.remaining(until) },
-            Command::Child(op, child) => Asked::Child { op, child, start: Box::new(self.child_start(op)) },
+            Command::Child(op, child) => {
+                let start = Box::new(self.child_start(op, child.run));
+                Asked::Child { op, child, start }
+            }
             Command::CancelChild(op) | Command::Stop(op) => {
                 if let Some(token) = self.tokens.remove(&op) {
                     token.cancel();
@@ -259,7 +262,7 @@ impl Driver {
     }
 
     /// What a child is started with, but for its own names.
-    fn child_start(&self, op: OpId) -> RunStarted {
+    fn child_start(&self, op: OpId, child: RunId) -> RunStarted {
         let parent = &self.translation.info;
         RunStarted {
             run: parent.run,
@@ -271,7 +274,7 @@ impl Driver {
             parent: Some(midwatch_workflow::event::Parent { run: parent.run, op }),
             forked_from: None,
             key_base: None,
-            traceparent: None,
+            traceparent: Some(parent.child_traceparent(child)),
             tenant: None,
             worker: String::new(),
         }

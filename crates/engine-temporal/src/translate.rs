@@ -9,9 +9,9 @@ use std::sync::Arc;
 use midwatch_journal::{Fold, Open};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Advanced, Attempt, Child, Class, Ended, Event, EventKind, Execution, Failure, Message, Name, Op, OpId,
-    OpKind, Outcome, ParkReason, Payload, Progress, Recorded, Registry, RunInfo, RunResult, RunStarted,
-    Timestamp, WorkflowDefinition,
+    Advanced, Attempt, Child, Class, Ended, Event, EventKind, Execution, Failure, Message, Op, OpId, OpKind,
+    Outcome, ParkReason, Payload, Progress, Recorded, Registry, RunInfo, RunResult, RunStarted, Timestamp,
+    WorkflowDefinition,
 };
 
 use crate::wire::Report;
@@ -98,16 +98,9 @@ impl Translation {
     ) -> Self {
         let mut execution = Execution::new(workflow, start.clone(), at, Recorded::default());
         execution.decide_patches(is_patched);
-        let trace = start.traceparent.as_deref().and_then(trace_of).unwrap_or(*start.run.as_bytes());
         let mut translation = Self {
             registry,
-            info: Arc::new(RunInfo {
-                run: start.run,
-                workflow_id: start.workflow_id.clone(),
-                workflow: Name::Owned(start.workflow.clone()),
-                trace,
-                tenant: start.tenant.clone(),
-            }),
+            info: Arc::new(RunInfo::of(&start, 0)),
             fold: Fold::begin(&start, at),
             execution: Some(execution),
             now: at,
@@ -435,10 +428,4 @@ fn give(execution: &mut Execution, kind: &EventKind, at: Timestamp) -> bool {
         _ => return false,
     }
     true
-}
-
-/// The trace id of a W3C `traceparent`: version, 32 hex digits, 16 hex digits, flags.
-fn trace_of(traceparent: &str) -> Option<[u8; 16]> {
-    let trace = traceparent.split('-').nth(1).filter(|trace| trace.len() == 32)?;
-    u128::from_str_radix(trace, 16).ok().filter(|trace| *trace != 0).map(u128::to_be_bytes)
 }

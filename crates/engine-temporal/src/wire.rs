@@ -94,6 +94,8 @@ impl Call {
                 workflow: self.workflow.clone(),
                 trace: trace.map_or(*self.run.as_bytes(), u128::to_be_bytes),
                 tenant: self.tenant.clone(),
+                // A history is reset by the server, under another run id of its own.
+                rewinds: 0,
             }),
             step: self.step.clone(),
             nth: self.nth,

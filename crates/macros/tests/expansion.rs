@@ -85,6 +85,7 @@ fn attempt() -> StepContext {
             workflow: "w".into(),
             trace: [0; 16],
             tenant: None,
+            rewinds: 0,
         }),
         step: "s".into(),
         nth: 1,

@@ -13,6 +13,7 @@ pub mod stall;
 pub mod standing;
 pub mod tell;
 pub mod timeline;
+pub mod trace;
 pub mod why;
 mod words;
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Timestamp;
 
@@ -154,15 +154,6 @@ impl fmt::Display for OpId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "op {}", self.0)
     }
-}
-
-/// Returns the span id (8 bytes, never zero) of a part of a run: the same after a crash, so exporting twice is harmless.
-pub fn span_id(run: RunId, step: &str, nth: u32, attempt: u32) -> [u8; 8] {
-    let mut seed = run.as_bytes().to_vec();
-    seed.extend_from_slice(step.as_bytes());
-    seed.extend_from_slice(&nth.to_be_bytes());
-    seed.extend_from_slice(&attempt.to_be_bytes());
-    xxh3_64(&seed).max(1).to_be_bytes()
 }
 
 #[cfg(test)]

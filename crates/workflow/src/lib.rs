@@ -25,6 +25,7 @@ mod registry;
 mod state;
 mod step_context;
 mod time;
+mod trace;
 mod usage;
 
 pub use call::{ChildCall, SignalCall, StepCall};
@@ -38,7 +39,7 @@ pub use event::{Ended, Event, EventKind, ParkReason, Resolution, RunResult, RunS
 pub use execution::{Advanced, Execution, Progress, panic_message};
 pub use failure::{Class, Failure};
 pub use history::{after_rewind, effective, recorded};
-pub use id::{InvalidId, OpId, RunId, WorkflowId, span_id};
+pub use id::{InvalidId, OpId, RunId, WorkflowId};
 pub use key::{KEY_BYTES_MAX, attempt_key, key_base, step_key};
 pub use money::{InvalidMoney, Money};
 pub use op::{Attempt, Child, Mismatch, Op, OpKind, Outcome};
@@ -52,4 +53,5 @@ pub use registry::Registry;
 pub use state::{OPS_PENDING_MAX, Recorded};
 pub use step_context::{AttemptInfo, Reporter, Reservation, RunInfo, StepContext};
 pub use time::Timestamp;
+pub use trace::{SpanId, SpanOf, Traceparent};
 pub use usage::{Certainty, Charge, Spent, Usage};

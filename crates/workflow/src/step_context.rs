@@ -7,7 +7,10 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Certainty, Charge, Failure, Headroom, Name, Payload, RunId, Spent, WorkflowId, span_id};
+use crate::{
+    Certainty, Charge, Failure, Headroom, Name, Payload, RunId, SpanId, SpanOf, Spent, Traceparent,
+    WorkflowId,
+};
 
 /// Given to every attempt. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +49,8 @@ pub struct RunInfo {
     pub trace: [u8; 16],
     /// For whom the run works.
     pub tenant: Option<String>,
+    /// How often the run was rewound before: attempts are numbered anew after that.
+    pub rewinds: u32,
 }
 
 /// The engine's end of an attempt.
@@ -225,9 +230,18 @@ impl StepContext {
 
     /// The W3C `traceparent` for requests of this attempt.
     pub fn traceparent(&self) -> String {
-        let trace: String = self.0.run.trace.iter().map(|byte| format!("{byte:02x}")).collect();
-        let span = u64::from_be_bytes(span_id(self.0.run.run, &self.0.step, self.0.nth, self.0.attempt));
-        format!("00-{trace}-{span:016x}-01")
+        Traceparent { trace: self.0.run.trace, span: self.span_id() }.to_string()
+    }
+
+    /// The trace that the run belongs to.
+    pub fn trace_id(&self) -> [u8; 16] {
+        self.0.run.trace
+    }
+
+    /// The attempt's span in that trace.
+    pub fn span_id(&self) -> SpanId {
+        let AttemptInfo { run, step, nth, attempt, .. } = &*self.0;
+        SpanId::of(run.run, run.rewinds, SpanOf::Attempt { step, nth: *nth, attempt: *attempt })
     }
 }
 

@@ -13,9 +13,8 @@ use std::time::Duration;
 use midwatch_journal::{Appended, Error, Fold, Open};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Advanced, Attempt, Charge, Child, Ended, EngineError, Event, EventKind, Execution, Failure, Message,
-    Name, Op, OpId, OpKind, ParkReason, Payload, Progress, RunId, RunInfo, RunResult, RunStarted, Started,
-    Timestamp,
+    Advanced, Attempt, Charge, Child, Ended, EngineError, Event, EventKind, Execution, Failure, Message, Op,
+    OpId, OpKind, ParkReason, Payload, Progress, RunId, RunInfo, RunResult, RunStarted, Started, Timestamp,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -138,6 +137,7 @@ impl Driver {
         let fold = Fold::of(events)?;
         let EventKind::RunStarted(start) = &events.first()?.kind else { return None };
         let mut driver = Self::assemble(engine, (**start).clone(), fold, channel);
+        driver.count_rewinds(events);
         driver.rebuild(events);
         Some(driver)
     }
@@ -149,20 +149,13 @@ impl Driver {
         (sender, inputs): (UnboundedSender<Input>, UnboundedReceiver<Input>),
     ) -> Self {
         let run = start.run;
-        let trace = start.traceparent.as_deref().and_then(trace_of).unwrap_or(*run.as_bytes());
         Self {
             is_stopping: engine.is_stopping(),
             engine,
             run,
             fold,
             execution: None,
-            info: Arc::new(RunInfo {
-                run,
-                workflow_id: start.workflow_id.clone(),
-                workflow: Name::Owned(start.workflow.clone()),
-                trace,
-                tenant: start.tenant.clone(),
-            }),
+            info: Arc::new(RunInfo::of(&start, 0)),
             account: None,
             start: Box::new(start),
             inputs,
@@ -480,10 +473,4 @@ fn child_result(result: RunResult) -> Ended {
         RunResult::Completed(output) => Ended::Ok(output),
         RunResult::Failed { failure, .. } => Ended::Failed(failure),
     }
-}
-
-/// The trace id of a W3C `traceparent`: version, 32 hex digits, 16 hex digits, flags.
-fn trace_of(traceparent: &str) -> Option<[u8; 16]> {
-    let trace = traceparent.split('-').nth(1).filter(|trace| trace.len() == 32)?;
-    u128::from_str_radix(trace, 16).ok().filter(|trace| *trace != 0).map(u128::to_be_bytes)
 }

@@ -1,7 +1,9 @@
 //! Taking a run up from its journal: replay, and what was open.
 
+use std::sync::Arc;
+
 use midwatch_journal::{Fold, Open};
-use midwatch_workflow::{Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason};
+use midwatch_workflow::{Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason, RunInfo};
 
 use super::{Driver, Stop, panicked};
 use crate::replay::{Unreplayable, replay};
@@ -71,10 +73,20 @@ impl Driver {
         self.release_held();
     }
 
+    /// Attempts after a rewind are numbered anew: by this their spans are told apart.
+    pub(super) fn count_rewinds(&mut self, events: &[Event]) {
+        let rewinds = events.iter().filter(|event| matches!(event.kind, EventKind::Rewound { .. })).count();
+        let rewinds = u32::try_from(rewinds).unwrap_or(u32::MAX);
+        if self.info.rewinds != rewinds {
+            self.info = Arc::new(RunInfo::of(&self.start, rewinds));
+        }
+    }
+
     pub(super) async fn reload_now(&mut self) -> Result<(), Stop> {
         let events = self.engine.load(self.run).await.map_err(Stop::Failed)?;
         let Some(fold) = Fold::of(&events) else { return Ok(()) };
         self.fold = fold;
+        self.count_rewinds(&events);
         self.execution = None;
         self.ops.clear();
         self.dues.clear();

@@ -76,6 +76,7 @@ pub fn attempt(target: Option<&'static str>) -> (StepContext, Arc<Reported>) {
             workflow: "checkout".into(),
             trace: *run.as_bytes(),
             tenant: None,
+            rewinds: 0,
         }),
         step: "charge_card".into(),
         nth: 1,

@@ -8,10 +8,12 @@ use std::collections::HashMap;
 
 use midwatch_simulator::{Entry, Tokens};
 use midwatch_workflow::event::AttemptScheduled;
-use midwatch_workflow::{Certainty, Charge, Event, EventKind, Money, OpId, RunId, Spent, Usage, span_id};
+use midwatch_workflow::{
+    Certainty, Charge, Event, EventKind, Money, OpId, RunId, SpanId, SpanOf, Spent, Traceparent, Usage,
+};
 
-/// Who an attempt is on the wire: trace and span of its `traceparent`.
-pub(super) type Span = (RunId, [u8; 8]);
+/// Who an attempt is on the wire: the span of its `traceparent`; `None` for whoever sent a request without one.
+pub(super) type Span = Option<SpanId>;
 
 /// What an attempt booked.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +101,9 @@ pub(super) fn booked(run: RunId, events: &[Event]) -> HashMap<Span, Booked> {
 }
 
 fn span(run: RunId, attempt: &AttemptScheduled) -> Span {
-    (run, span_id(run, &attempt.step, attempt.nth, attempt.attempt))
+    let AttemptScheduled { step, nth, attempt, .. } = attempt;
+    // No run of the demo is rewound.
+    Some(SpanId::of(run, 0, SpanOf::Attempt { step, nth: *nth, attempt: *attempt }))
 }
 
 fn name(run: RunId, attempt: &AttemptScheduled) -> String {
@@ -128,25 +132,15 @@ impl Booked {
 pub(super) fn billed(entries: &[Entry], price: impl Fn(&Entry) -> Money) -> HashMap<Span, Billed> {
     let mut bills: HashMap<Span, Billed> = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.billed != Tokens::default()) {
-        let bill =
-            bills.entry(entry.traceparent.as_deref().and_then(span_of).unwrap_or_else(nobody)).or_default();
+        let bill = bills.entry(entry.traceparent.as_deref().and_then(span_of)).or_default();
         bill.tokens += entry.billed.input + entry.billed.output;
         bill.cost += price(entry);
     }
     bills
 }
 
-/// Whoever sent a request without a `traceparent`.
-fn nobody() -> Span {
-    (RunId::from_bytes([0; 16]), [0; 8])
-}
-
-/// The trace and span of a W3C `traceparent`.
-fn span_of(traceparent: &str) -> Option<Span> {
-    let mut parts = traceparent.split('-').skip(1);
-    let run = parts.next()?.parse().ok()?;
-    let span = u64::from_str_radix(parts.next()?, 16).ok()?;
-    Some((run, span.to_be_bytes()))
+fn span_of(traceparent: &str) -> Option<SpanId> {
+    Traceparent::read(traceparent).map(|parent| parent.span)
 }
 
 /// The usage that is on the invoice.
@@ -217,7 +211,7 @@ mod tests {
     use super::*;
 
     fn span() -> Span {
-        (RunId::from_bytes([7; 16]), [1; 8])
+        SpanId::from_bytes([1; 8])
     }
 
     fn charge(input: u64, certainty: Certainty) -> Charge {

@@ -1,0 +1,364 @@
+//! Where spans go and how: by hand, or by the variables that all OpenTelemetry exporters know.
+//!
+//! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+/// A collector, and how to reach it.
+#[derive(Clone)]
+pub struct Otlp {
+    pub(crate) endpoint: String,
+    pub(crate) protocol: Protocol,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) timeout: Duration,
+    pub(crate) compression: Compression,
+    pub(crate) tls: Tls,
+    /// What is said of the sender, `service.name` first.
+    pub(crate) resource: Vec<(String, String)>,
+    pub(crate) is_off: bool,
+}
+
+/// How spans travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// Protobuf in HTTP requests.
+    Http,
+    /// gRPC.
+    Grpc,
+}
+
+/// Whether spans are compressed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Compression {
+    /// They are not.
+    #[default]
+    None,
+    /// With gzip.
+    Gzip,
+}
+
+/// Certificates in PEM files; without any, those that the system trusts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tls {
+    pub(crate) authority: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// A setting that cannot be followed.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {why}")]
+pub struct SettingsError {
+    /// The variable, or what was called.
+    pub name: String,
+    /// What is wrong, and what to write.
+    pub why: String,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const HTTP_DEFAULT: &str = "http://localhost:4318";
+const GRPC_DEFAULT: &str = "http://localhost:4317";
+const HTTP_PATH: &str = "/v1/traces";
+
+impl Otlp {
+    /// Protobuf over HTTP, to this collector; `/v1/traces` is added unless the URL ends with it.
+    pub fn http(url: impl Into<String>) -> Self {
+        let url = url.into();
+        let endpoint = match url.trim_end_matches('/') {
+            url if url.ends_with(HTTP_PATH) => url.to_owned(),
+            url => format!("{url}{HTTP_PATH}"),
+        };
+        Self::new(endpoint, Protocol::Http)
+    }
+
+    /// gRPC, to this collector, e.g. `http://localhost:4317`.
+    pub fn grpc(url: impl Into<String>) -> Self {
+        Self::new(url.into(), Protocol::Grpc)
+    }
+
+    fn new(endpoint: String, protocol: Protocol) -> Self {
+        Self {
+            endpoint,
+            protocol,
+            headers: Vec::new(),
+            timeout: TIMEOUT,
+            compression: Compression::None,
+            tls: Tls::default(),
+            resource: vec![("service.name".to_owned(), "midwatch".to_owned())],
+            is_off: false,
+        }
+    }
+
+    /// As the environment says: `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_TIMEOUT`, `_COMPRESSION`,
+    /// `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_INSECURE`, each also with `TRACES_` before its name, which
+    /// goes first; `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`; `OTEL_TRACES_EXPORTER=none` and `OTEL_SDK_DISABLED`.
+    /// Without any: protobuf over HTTP to `http://localhost:4318`.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the variable.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// As variables say that are looked up elsewhere.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the variable.
+    ///
+    /// ```
+    /// use midwatch_otlp::Otlp;
+    /// let otlp = Otlp::from_lookup(|name| match name {
+    ///     "OTEL_EXPORTER_OTLP_ENDPOINT" => Some("https://otlp.example.com".to_owned()),
+    ///     _ => None,
+    /// });
+    /// assert_eq!(otlp.unwrap().endpoint(), "https://otlp.example.com/v1/traces");
+    /// ```
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let env = Env { lookup: &lookup };
+        let protocol = env.protocol()?;
+        let mut otlp = match (env.own("ENDPOINT"), env.general("ENDPOINT"), protocol) {
+            // The one for traces is taken as it stands.
+            (Some(url), _, Protocol::Http) => Self::new(url, Protocol::Http),
+            (None, url, Protocol::Http) => Self::http(url.unwrap_or_else(|| HTTP_DEFAULT.to_owned())),
+            (own, url, Protocol::Grpc) => {
+                let url = own.or(url).unwrap_or_else(|| GRPC_DEFAULT.to_owned());
+                Self::grpc(env.with_scheme(url))
+            }
+        };
+        otlp.headers = env.pairs(&env.named("HEADERS"))?;
+        otlp.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+        if let Some((name, millis)) = env.named("TIMEOUT") {
+            let bad = |_| wrong(&name, format!("`{millis}` is no number of milliseconds"));
+            otlp.timeout = Duration::from_millis(millis.trim().parse().map_err(bad)?);
+        }
+        otlp.compression = match env.named("COMPRESSION") {
+            None => Compression::None,
+            Some((name, word)) => match word.trim() {
+                "gzip" => Compression::Gzip,
+                "none" => Compression::None,
+                other => return Err(wrong(&name, format!("`{other}` is not known: gzip or none"))),
+            },
+        };
+        let file = |what| env.named(what).map(|(_, path)| PathBuf::from(path));
+        otlp.tls = Tls {
+            authority: file("CERTIFICATE"),
+            certificate: file("CLIENT_CERTIFICATE"),
+            key: file("CLIENT_KEY"),
+        };
+        let name = "OTEL_RESOURCE_ATTRIBUTES";
+        for (key, value) in env.pairs(&env.get(name).map(|text| (name.to_owned(), text)))? {
+            otlp = otlp.resource(key, value);
+        }
+        if let Some(service) = env.get("OTEL_SERVICE_NAME") {
+            otlp = otlp.service(service);
+        }
+        otlp.is_off = env.get("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter.trim() == "none")
+            || env.get("OTEL_SDK_DISABLED").is_some_and(|off| off.trim().eq_ignore_ascii_case("true"));
+        Ok(otlp)
+    }
+
+    /// Sends a header along, such as one with a token.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into().to_ascii_lowercase(), value.into()));
+        self
+    }
+
+    /// How long one request may take; 10 s by default.
+    #[must_use]
+    pub fn timeout(self, limit: Duration) -> Self {
+        Self { timeout: limit, ..self }
+    }
+
+    /// Compresses what is sent, or not.
+    #[must_use]
+    pub fn compression(self, compression: Compression) -> Self {
+        Self { compression, ..self }
+    }
+
+    /// Trusts the authority whose certificate is in this PEM file.
+    #[must_use]
+    pub fn authority(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.authority = Some(path.into());
+        self
+    }
+
+    /// Shows this certificate, with its key; both PEM files.
+    #[must_use]
+    pub fn certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        (self.tls.certificate, self.tls.key) = (Some(certificate.into()), Some(key.into()));
+        self
+    }
+
+    /// What backends call the sender; `midwatch` by default.
+    #[must_use]
+    pub fn service(self, name: impl Into<String>) -> Self {
+        self.resource("service.name", name)
+    }
+
+    /// Says something else of the sender, such as `deployment.environment.name`.
+    #[must_use]
+    pub fn resource(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let (key, value) = (key.into(), value.into());
+        match self.resource.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, known)) => *known = value,
+            None => self.resource.push((key, value)),
+        }
+        self
+    }
+
+    /// Where it sends to.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// How.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Whether the environment says that nothing is sent.
+    pub fn is_off(&self) -> bool {
+        self.is_off
+    }
+}
+
+/// Headers hold tokens: they are not shown.
+impl std::fmt::Debug for Otlp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Otlp")
+            .field("endpoint", &self.endpoint)
+            .field("protocol", &self.protocol)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Env<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Env<'_> {
+    /// An empty variable is as good as none.
+    fn get(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    fn own(&self, what: &str) -> Option<String> {
+        self.get(&format!("OTEL_EXPORTER_OTLP_TRACES_{what}"))
+    }
+
+    fn general(&self, what: &str) -> Option<String> {
+        self.get(&format!("OTEL_EXPORTER_OTLP_{what}"))
+    }
+
+    /// The variable that counts, with its value.
+    fn named(&self, what: &str) -> Option<(String, String)> {
+        let own = format!("OTEL_EXPORTER_OTLP_TRACES_{what}");
+        let general = format!("OTEL_EXPORTER_OTLP_{what}");
+        [own, general].into_iter().find_map(|name| self.get(&name).map(|value| (name, value)))
+    }
+
+    fn protocol(&self) -> Result<Protocol, SettingsError> {
+        let Some((name, word)) = self.named("PROTOCOL") else { return Ok(Protocol::Http) };
+        match word.trim() {
+            "grpc" => Ok(Protocol::Grpc),
+            "http/protobuf" => Ok(Protocol::Http),
+            other => Err(wrong(&name, format!("`{other}` is not spoken here: http/protobuf or grpc"))),
+        }
+    }
+
+    /// Without a scheme, whether there is TLS is a variable of its own.
+    fn with_scheme(&self, url: String) -> String {
+        if url.contains("://") {
+            return url;
+        }
+        let is_insecure =
+            self.named("INSECURE").is_some_and(|(_, word)| word.trim().eq_ignore_ascii_case("true"));
+        format!("{}://{url}", if is_insecure { "http" } else { "https" })
+    }
+
+    /// `a=1,b=2`, percent-encoded.
+    fn pairs(&self, variable: &Option<(String, String)>) -> Result<Vec<(String, String)>, SettingsError> {
+        let Some((name, text)) = variable else { return Ok(Vec::new()) };
+        let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+        pairs
+            .map(|pair| {
+                // A header may be a secret: it is not repeated in the error.
+                let (key, value) = pair.split_once('=').ok_or_else(|| {
+                    wrong(name, "a part of it is no `key=value`; parts are joined by commas".to_owned())
+                })?;
+                let value = percent_decode_str(value.trim()).decode_utf8_lossy().into_owned();
+                Ok((key.trim().to_owned(), value))
+            })
+            .collect()
+    }
+}
+
+fn wrong(name: &str, why: String) -> SettingsError {
+    SettingsError { name: name.to_owned(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(variables: &[(&str, &str)]) -> Result<Otlp, SettingsError> {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        Otlp::from_lookup(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn endpoints_are_found_as_the_specification_says() {
+        let general = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        let own = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        for (variables, endpoint) in [
+            (&[][..], "http://localhost:4318/v1/traces"),
+            (&[(general, "http://c:4318/")], "http://c:4318/v1/traces"),
+            (&[(general, "http://c/base")], "http://c/base/v1/traces"),
+            (&[(general, "http://c"), (own, "http://t/take/this")], "http://t/take/this"),
+            (&[grpc], "http://localhost:4317"),
+            (&[grpc, (general, "c:4317")], "https://c:4317"),
+            (&[grpc, (general, "c:4317"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")], "http://c:4317"),
+            (&[(general, "  ")], "http://localhost:4318/v1/traces"),
+        ] {
+            assert_eq!(with(variables).unwrap().endpoint(), endpoint, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn headers_are_decoded_and_never_shown() {
+        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Basic%20c2VjcmV0, x-team = watch");
+        let otlp = with(&[headers]).unwrap();
+        let expected = [("authorization", "Basic c2VjcmV0"), ("x-team", "watch")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!(otlp.headers, expected);
+        assert!(!format!("{otlp:?}").contains("c2VjcmV0"));
+        let error = with(&[("OTEL_EXPORTER_OTLP_HEADERS", "c2VjcmV0")]).unwrap_err().to_string();
+        assert!(error.starts_with("OTEL_EXPORTER_OTLP_HEADERS: ") && !error.contains("c2VjcmV0"), "{error}");
+    }
+
+    #[test]
+    fn who_sends_is_said_by_two_variables() {
+        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=a,deployment.environment.name=prod");
+        let both = with(&[attributes, ("OTEL_SERVICE_NAME", "b")]).unwrap();
+        assert_eq!(both.resource[0], ("service.name".to_owned(), "b".to_owned()));
+        assert_eq!(both.resource.len(), 2);
+        assert!(with(&[("OTEL_TRACES_EXPORTER", "none")]).unwrap().is_off());
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused_by_name() {
+        for (name, value) in [
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zstd"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        ] {
+            assert_eq!(with(&[(name, value)]).unwrap_err().name, name);
+        }
+    }
+}
