@@ -1,6 +1,6 @@
 //! An attempt under way, and the wait before one.
 
-use midwatch_workflow::{Charge, Class, EventKind, Failure, OpId, Payload, RunId, Timestamp, span_id};
+use midwatch_workflow::{Charge, Class, EventKind, Failure, OpId, Payload, RunId, SpanId, SpanOf, Timestamp};
 
 use crate::error::Error;
 use crate::run::Run;
@@ -36,7 +36,9 @@ impl Attempt {
     /// Trace and span that stand for it.
     pub fn span(&self) -> (RunId, [u8; 8]) {
         let Use { step, nth, attempt } = &self.use_of;
-        (self.run.id(), span_id(self.run.id(), step, *nth, *attempt))
+        let of = SpanOf::Attempt { step, nth: *nth, attempt: *attempt };
+        // What others carry out is never rewound.
+        (self.run.id(), SpanId::of(self.run.id(), 0, of).to_bytes())
     }
 
     /// Waits until its beginning is synced in the journal: it outlives the machine then.

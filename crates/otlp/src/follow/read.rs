@@ -123,30 +123,3 @@ fn before(journal: &dyn Journal, run: RunId, first: u64) -> Result<Option<Tracer
     events.truncate(usize::try_from(first - 1).unwrap_or(usize::MAX));
     Ok(Tracer::of(&events).map(|(tracer, _)| tracer))
 }
-
-/// The position of a journal's last row, 0 if there is none: found by doubling and halving.
-pub(super) fn end(journal: &dyn Journal) -> Result<u64, Error> {
-    // A row that cannot be read is there all the same.
-    let is_end = |after: u64| match journal.since(after, 1) {
-        Ok(rows) => Ok(rows.is_empty()),
-        Err(Error::Damaged { .. }) => Ok(false),
-        Err(error) => Err(error),
-    };
-    if is_end(0)? {
-        return Ok(0);
-    }
-    let (mut before, mut after) = (0u64, 1u64);
-    while !is_end(after)? {
-        (before, after) = (after, after.saturating_mul(2));
-    }
-    // Rows follow `before`, none follow `after`.
-    while after - before > 1 {
-        let middle = before + (after - before) / 2;
-        if is_end(middle)? {
-            after = middle;
-        } else {
-            before = middle;
-        }
-    }
-    Ok(after)
-}

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use midwatch_journal::{Error, Journal};
+use midwatch_journal::Error;
+use midwatch_journal::sqlite::SqliteJournal;
 use opentelemetry_proto::tonic::trace::v1::Span as Message;
 use tokio::sync::watch;
 
-use super::read::{Batch, Reader, end};
+use super::read::{Batch, Reader};
 use crate::cursor::{Cursor, CursorError};
 use crate::encode::pieces;
 use crate::send::{SendError, Sender};
@@ -27,7 +28,7 @@ pub struct Follower {
 /// What a follower follows.
 pub struct Start {
     /// The journal.
-    pub journal: Arc<dyn Journal>,
+    pub journal: Arc<SqliteJournal>,
     /// The file of the cursor; see [`Cursor::beside`].
     pub cursor: PathBuf,
     /// The collector.
@@ -152,7 +153,7 @@ impl Follower {
         let mut cursor = Cursor::take(start.cursor)?;
         if cursor.is_new() {
             let position = match start.begin {
-                Begin::Now => end(&*start.journal)?,
+                Begin::Now => start.journal.position()?,
                 Begin::First => 0,
             };
             cursor.move_to(position)?;
@@ -204,7 +205,7 @@ fn give_way() {
 }
 
 struct Work {
-    journal: Arc<dyn Journal>,
+    journal: Arc<SqliteJournal>,
     reader: Reader,
     /// Up to here the collector has taken everything.
     sent: u64,
@@ -294,7 +295,7 @@ impl Work {
             let since = *away.get_or_insert_with(Instant::now);
             if said.is_none_or(|said| said.elapsed() >= REMIND) {
                 said = Some(Instant::now());
-                let rows = end(&*self.journal).unwrap_or(self.sent).saturating_sub(self.sent);
+                let rows = self.journal.position().unwrap_or(self.sent).saturating_sub(self.sent);
                 let endpoint = self.endpoint.clone();
                 (self.report)(Report::Away { endpoint, why, since: since.elapsed(), rows });
             }
