@@ -16,6 +16,8 @@ pub struct Options {
     pub worker: String,
     /// A run without attempts under way ends after so long without a new one: before its silence counts as a stall. 4 minutes.
     pub idle: Duration,
+    /// A [held](NewRun::is_held) run is given up after so long without a word: what was under way in it counts as lost. 1 hour.
+    pub held: Duration,
     /// How long what was told may wait for more to share a commit with. 2 ms.
     pub linger: Duration,
     /// The most that may wait for the journal, in bytes; beyond it nothing is taken. 64 MiB.
@@ -30,6 +32,7 @@ impl Options {
         Self {
             worker: worker.into(),
             idle: Duration::from_secs(4 * 60),
+            held: Duration::from_secs(3600),
             linger: Duration::from_millis(2),
             behind_max: 64 << 20,
             runs_max: 10_000,
@@ -50,6 +53,11 @@ pub struct NewRun {
     pub workflow_id: WorkflowId,
     /// The id of the run if it is begun now: a trace id, where the caller has one.
     pub run: RunId,
+    /// When it began.
+    pub began: Timestamp,
+    /// Somebody says when it is over, with [`Run::end`](crate::Run::end): its silence alone does not end it, and may be a
+    /// stall. Kept in the input, if that is an object or nothing.
+    pub is_held: bool,
     /// What the run was given, as far as that is to be kept.
     pub input: Payload,
     /// For whom it runs.
@@ -69,6 +77,8 @@ impl NewRun {
             workflow: workflow.into(),
             workflow_id,
             run: RunId::new(now, random),
+            began: now,
+            is_held: false,
             input: Payload::null(),
             tenant: None,
             traceparent: None,
@@ -82,7 +92,7 @@ impl NewRun {
 pub struct NewAttempt {
     /// The step's name.
     pub step: Name,
-    /// What is kept of its input; a JSON object gains `same` and `mark` if they are said.
+    /// What is kept of its input; a JSON object gains what tells the attempt from others.
     pub input: Option<Payload>,
     /// Who is called, `provider:model`.
     pub target: Option<Name>,
@@ -95,8 +105,14 @@ pub struct NewAttempt {
     /// What stands for the request: if an attempt of the same step with the same request failed last, this is the next
     /// attempt at it, and else a new use of the step.
     pub same: Option<u64>,
-    /// What others call this attempt, e.g. a span id: [`Run::knows`](crate::Run::knows) finds it.
+    /// What others call this attempt, e.g. a span id: [`Run::knows`](crate::Run::knows) finds it, and
+    /// [`Recorder::booked`](crate::Recorder::booked) unless it is watched.
     pub mark: Option<String>,
+    /// Other names that are known from now on.
+    pub also: Vec<String>,
+    /// Somebody else makes it, and goes on with it when this process dies: it stays under way then, and
+    /// [`Run::under_way`](crate::Run::under_way) finds it by its mark.
+    pub is_watched: bool,
     /// The most that it may cost, on record before it begins.
     pub bounds: Vec<Charge>,
 }
@@ -113,6 +129,8 @@ impl NewAttempt {
             waits: None,
             same: None,
             mark: None,
+            also: Vec::new(),
+            is_watched: false,
             bounds: Vec::new(),
         }
     }

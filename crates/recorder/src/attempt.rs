@@ -3,6 +3,7 @@
 use midwatch_workflow::{Charge, Class, EventKind, Failure, OpId, Payload, RunId, SpanId, SpanOf, Timestamp};
 
 use crate::error::Error;
+use crate::marks::Ids;
 use crate::run::Run;
 use crate::state::Use;
 
@@ -59,6 +60,24 @@ impl Attempt {
         self.tell(EventKind::Heartbeat { op: self.op, progress, charges }, now);
     }
 
+    /// Says that something happened within it that others call `marks`, and all that it has spent so far. The progress is a
+    /// JSON object, or `null`.
+    pub fn beat_as(&self, marks: &[String], progress: &Payload, charges: Vec<Charge>, now: Timestamp) {
+        let mut state = self.run.cell.lock();
+        let told = state.beat(self.op, marks, progress, charges, now);
+        self.run.tell(&mut state, &told);
+    }
+
+    /// All that it has said that it spent.
+    pub fn charges(&self) -> Vec<Charge> {
+        self.run.cell.lock().charges(self.op)
+    }
+
+    /// Leaves a watched attempt under way; [`Run::under_way`] finds it again.
+    pub fn leave(mut self) {
+        self.is_ended = true;
+    }
+
     fn tell(&self, kind: EventKind, now: Timestamp) {
         let mut state = self.run.cell.lock();
         let told = state.tell(vec![kind], now);
@@ -73,7 +92,11 @@ impl Attempt {
 
     fn finish(&mut self, result: Result<Payload, Failure>, charges: Option<Vec<Charge>>, now: Timestamp) {
         self.is_ended = true;
+        let call = result.as_ref().ok().and_then(|output| Ids::of(output).call());
         let mut state = self.run.cell.lock();
+        if let Some(call) = call {
+            self.run.shared.booked().add(call, &state.fold.summary);
+        }
         if let Some(told) = state.end_attempt(self.op, &self.use_of, result, charges, now) {
             self.run.tell(&mut state, &told);
         }

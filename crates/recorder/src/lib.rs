@@ -29,8 +29,10 @@
 
 mod ask;
 mod attempt;
+mod booked;
 mod error;
 mod identity;
+mod marks;
 mod recorder;
 mod recovery;
 mod run;
@@ -40,6 +42,7 @@ mod writer;
 
 pub use ask::{NewAttempt, NewRun, Options, WORKER};
 pub use attempt::{Attempt, Wait};
+pub use booked::Place;
 pub use error::Error;
 pub use identity::workflow_id;
 pub use recorder::Recorder;

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, Lease, RunQuery, RunSummary};
-use midwatch_workflow::{RunStarted, Timestamp, WorkflowId};
+use midwatch_workflow::{Class, Failure, RunResult, RunStarted, Timestamp, WorkflowId};
 
 use crate::ask::{NewRun, Options, WORKER};
+use crate::booked::{Booked, Place};
 use crate::error::Error;
+use crate::marks;
 use crate::recovery::recover;
 use crate::run::{Run, RunCell};
 use crate::spool::Spool;
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     runs: Mutex<Runs>,
     /// Held while a run is looked up in the journal, so that it is looked up once.
     opening: Mutex<()>,
+    /// The calls that were made here, so that who hears of one elsewhere does not count it again.
+    booked: Mutex<Booked>,
     /// How many bytes were told and are not in the journal.
     behind: AtomicUsize,
     failed: OnceLock<Error>,
@@ -85,6 +89,7 @@ impl Recorder {
             spool,
             runs: Mutex::default(),
             opening: Mutex::default(),
+            booked: Mutex::default(),
             behind: AtomicUsize::new(0),
             failed: OnceLock::new(),
         });
@@ -105,6 +110,29 @@ impl Recorder {
         // The key is owned; lookups are short beside what a call costs.
         let cell = self.shared.runs().get(&(workflow.to_owned(), id.clone())).cloned()?;
         Some(self.handle(cell))
+    }
+
+    /// A run in memory that has this workflow id, whatever its workflow. Touches no disk.
+    pub fn named(&self, id: &WorkflowId) -> Option<Run> {
+        let cell = self
+            .shared
+            .runs()
+            .iter()
+            .find(|((_, known), _)| known == id)
+            .map(|(_, cell)| Arc::clone(cell))?;
+        Some(self.handle(cell))
+    }
+
+    /// The runs that are in memory.
+    pub fn runs(&self) -> Vec<Run> {
+        let cells: Vec<Arc<RunCell>> = self.shared.runs().values().cloned().collect();
+        cells.into_iter().map(|cell| self.handle(cell)).collect()
+    }
+
+    /// Where a call was booked that was made here, by its [`mark`](crate::NewAttempt::mark), or by the `response_id` in its
+    /// output as `id:…`. The latest 100,000 are known.
+    pub fn booked(&self, mark: &str) -> Option<Place> {
+        self.shared.booked().place(mark)
     }
 
     /// Finds the run of this workflow and workflow id, or begins it. Reads the disk unless the run is in memory.
@@ -130,7 +158,8 @@ impl Recorder {
                 None => return Err(Error::NotRecorded(known.run)),
             },
             None => {
-                let (state, told) = RunState::begin(self.start(new), now);
+                let began = new.began;
+                let (state, told) = RunState::begin(self.start(new), began);
                 self.shared.take_in(state, Some(told))?
             }
         };
@@ -153,7 +182,7 @@ impl Recorder {
             run: new.run,
             workflow: new.workflow,
             workflow_id: new.workflow_id,
-            input: new.input,
+            input: if new.is_held { marks::held(new.input) } else { new.input },
             timeout: None,
             budget: new.budget,
             parent: None,
@@ -208,6 +237,10 @@ impl Shared {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn booked(&self) -> MutexGuard<'_, Booked> {
+        self.booked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }
@@ -222,8 +255,11 @@ impl Shared {
     }
 
     fn take_in(self: &Arc<Self>, state: RunState, told: Option<Told>) -> Result<Arc<RunCell>, Error> {
+        let mut state = state;
+        let calls = state.take_calls();
         let summary = &state.fold.summary;
         let key = (summary.workflow.clone(), summary.workflow_id.clone());
+        calls.into_iter().for_each(|call| self.booked().add(call, summary));
         let cell = RunCell::new(state);
         if let Some(told) = told {
             self.told(&cell, &mut cell.lock(), &told)?;
@@ -281,6 +317,8 @@ impl Shared {
                         cell.fail(error.into());
                     }
                 }
+                // Before anybody is told that nothing is under way: a run in nobody's hands can leave memory then.
+                drop(cell);
                 shared.writer.ended();
             }),
         );
@@ -290,8 +328,11 @@ impl Shared {
         let cells: Vec<Arc<RunCell>> = self.runs().values().cloned().collect();
         for cell in &cells {
             let mut state = cell.lock();
-            if now.since(state.touched) >= self.options.idle {
+            let silence = now.since(state.touched);
+            if !state.is_held && silence >= self.options.idle {
                 self.end(cell, &mut state, now);
+            } else if state.is_held && silence >= self.options.held && !state.is_ended() {
+                self.give_up(cell, &mut state, now);
             }
             if state.is_summary_due(now) {
                 self.dirty(cell, &mut state);
@@ -303,6 +344,23 @@ impl Shared {
 
     fn end(&self, cell: &Arc<RunCell>, state: &mut RunState, now: Timestamp) {
         if let Some(told) = state.end(None, now)
+            && let Err(error) = self.told(cell, state, &told)
+        {
+            tracing::error!(run = %cell.id, %error, "the end of a run is not on record");
+        }
+    }
+
+    /// Nobody says any more how a held run goes on.
+    fn give_up(&self, cell: &Arc<RunCell>, state: &mut RunState, now: Timestamp) {
+        let silence = silence_text(now.since(state.touched));
+        let lost = Failure::new(Class::Lost, format!("nothing was heard of it for {silence}")).ambiguous();
+        if let Some(told) = state.lose_watched(&lost, now)
+            && let Err(error) = self.told(cell, state, &told)
+        {
+            tracing::error!(run = %cell.id, %error, "the loss of a run is not on record");
+        }
+        let result = RunResult::Failed { failure: lost, compensated: 0, resolved: 0 };
+        if let Some(told) = state.end(Some(result), now)
             && let Err(error) = self.told(cell, state, &told)
         {
             tracing::error!(run = %cell.id, %error, "the end of a run is not on record");
@@ -331,5 +389,12 @@ impl Shared {
         drop(cells);
         self.writer.flush();
         self.forget_ended();
+    }
+}
+
+fn silence_text(time: std::time::Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
     }
 }

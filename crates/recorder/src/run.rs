@@ -89,6 +89,23 @@ impl Run {
         self.cell.lock().knows(mark)
     }
 
+    /// From now on these are known; for as long as the run is in memory.
+    pub fn learn(&self, marks: impl IntoIterator<Item = String>) {
+        let mut state = self.cell.lock();
+        marks.into_iter().for_each(|mark| state.learn_mark(mark));
+    }
+
+    /// A watched attempt that is under way, by its mark, also if another process began it.
+    pub fn under_way(&self, mark: &str) -> Option<Attempt> {
+        let (op, use_of) = self.cell.lock().under_way(mark)?;
+        Some(Attempt::new(self.clone(), op, use_of, 0))
+    }
+
+    /// Whether anything is under way in it.
+    pub fn is_busy(&self) -> bool {
+        !self.cell.lock().fold.open.is_empty()
+    }
+
     /// Begins an attempt. When this returns, it and its bounds outlive the process.
     ///
     /// # Errors
@@ -108,10 +125,14 @@ impl Run {
     fn begin_as(&self, new: NewAttempt, before: Option<&Use>, now: Timestamp) -> Result<Attempt, Error> {
         self.shared.check()?;
         self.cell.check()?;
+        let call = new.mark.clone().filter(|_| !new.is_watched);
         let mut state = self.cell.lock();
         let (op, use_of, told) = state.schedule(new, before, now);
         let upto = told.last;
         self.shared.told(&self.cell, &mut state, &told)?;
+        if let Some(call) = call {
+            self.shared.booked().add(call, &state.fold.summary);
+        }
         drop(state);
         Ok(Attempt::new(self.clone(), op, use_of, upto))
     }

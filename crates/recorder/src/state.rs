@@ -1,24 +1,23 @@
 //! One recorded run as a value: what is told becomes events, numbered and encoded, ready for spool and journal.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::ask::NewAttempt;
+use crate::marks::{Ids, Marks};
+use crate::spool::Held;
 use midwatch_journal::{Append, Fold, Open, RunSummary, Status};
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose};
 use midwatch_workflow::{
     Charge, Class, Ended, Event, EventKind, Failure, Name, OpId, Payload, RunResult, RunStarted, Timestamp,
 };
-use serde::Deserialize;
-
-use crate::ask::NewAttempt;
-use crate::spool::Held;
 
 /// So many step names a run may have; what comes beyond is told as [`OTHER`].
 const STEPS_MAX: usize = 1_000;
 const OTHER: &str = "other";
 /// The longest step name, in bytes.
 const STEP_BYTES_MAX: usize = 200;
-/// So many failed requests of a run are known again when they come once more, and so many marks.
+/// So many failed requests of a run are known again when they come once more.
 const KNOWN_MAX: usize = 10_000;
 /// How long a summary of a busy run may trail its journal.
 const SUMMARY_LAG: Duration = Duration::from_secs(1);
@@ -32,7 +31,13 @@ pub(crate) struct RunState {
     /// The last use of a step by a request that failed, and the attempt.
     failed: HashMap<(String, u64), (u32, u32)>,
     asked: HashMap<OpId, (String, Option<u64>)>,
-    marks: HashSet<String>,
+    marks: Marks,
+    /// Watched attempts under way, by their marks.
+    watched: HashMap<String, (OpId, Use)>,
+    /// Marks of calls that were read from the journal.
+    calls: Vec<String>,
+    /// Somebody says when it is over.
+    pub(crate) is_held: bool,
     last: Option<(u64, Ended)>,
     ops: u32,
     /// How many events the journal was given.
@@ -87,6 +92,7 @@ impl RunState {
     /// Begins a run.
     pub(crate) fn begin(start: RunStarted, at: Timestamp) -> (Self, Told) {
         let mut state = Self::at(Fold::begin(&start, at), at);
+        state.is_held = Ids::of(&start.input).held;
         let event = Event { at, kind: EventKind::RunStarted(Box::new(start)) };
         let told = state.put(1, &[event]);
         (state, told)
@@ -116,7 +122,10 @@ impl RunState {
             uses: HashMap::new(),
             failed: HashMap::new(),
             asked: HashMap::new(),
-            marks: HashSet::new(),
+            marks: Marks::default(),
+            watched: HashMap::new(),
+            calls: Vec::new(),
+            is_held: false,
             last: None,
             ops: 0,
             written: 0,
@@ -132,26 +141,86 @@ impl RunState {
     fn learn(&mut self, number: u64, kind: &EventKind) {
         self.ops = self.ops.max(kind.op().map_or(0, |op| op.0));
         match kind {
+            EventKind::RunStarted(start) => self.is_held = Ids::of(&start.input).held,
             EventKind::AttemptScheduled(asked) => {
                 let ids = asked.input.as_ref().map(Ids::of).unwrap_or_default();
                 let uses = self.uses.entry(asked.step.to_string()).or_default();
                 *uses = (*uses).max(asked.nth);
                 let same = ids.same.and_then(|same| u64::from_str_radix(&same, 16).ok());
                 self.asked.insert(asked.op, (asked.step.to_string(), same));
-                self.learn_mark(ids.mark);
+                ids.also.into_iter().for_each(|mark| self.learn_mark(mark));
+                if let Some(mark) = ids.mark {
+                    if ids.watched {
+                        let use_of = Use { step: asked.step.clone(), nth: asked.nth, attempt: asked.attempt };
+                        self.watched.insert(mark.clone(), (asked.op, use_of));
+                    } else {
+                        self.calls.push(mark.clone());
+                    }
+                    self.learn_mark(mark);
+                }
+            }
+            EventKind::Heartbeat { progress, .. } => {
+                Ids::of(progress).also.into_iter().for_each(|mark| self.learn_mark(mark));
             }
             EventKind::AttemptEnded { op, result, .. } => {
                 self.last = Some((number, result.clone()));
+                if let Ended::Ok(output) = result {
+                    self.calls.extend(Ids::of(output).call());
+                }
                 self.asked.remove(op);
+                self.watched.retain(|_, (watched, _)| watched != op);
             }
             _ => {}
         }
     }
 
-    fn learn_mark(&mut self, mark: Option<String>) {
-        if self.marks.len() < KNOWN_MAX {
-            self.marks.extend(mark);
+    pub(crate) fn learn_mark(&mut self, mark: String) {
+        self.marks.add(mark);
+    }
+
+    /// The calls that were read from the journal, once.
+    pub(crate) fn take_calls(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.calls)
+    }
+
+    pub(crate) fn under_way(&self, mark: &str) -> Option<(OpId, Use)> {
+        self.watched.get(mark).cloned()
+    }
+
+    pub(crate) fn charges(&self, op: OpId) -> Vec<Charge> {
+        match self.fold.open.get(&op) {
+            Some(Open::Attempt { charges, .. }) => charges.clone(),
+            _ => Vec::new(),
         }
+    }
+
+    /// Says that something happened within an attempt.
+    pub(crate) fn beat(
+        &mut self,
+        op: OpId,
+        marks: &[String],
+        progress: &Payload,
+        charges: Vec<Charge>,
+        at: Timestamp,
+    ) -> Told {
+        marks.iter().for_each(|mark| self.learn_mark(mark.clone()));
+        let progress = Ids { also: marks.to_vec(), ..Ids::default() }.put_on(Some(progress));
+        let progress = progress.unwrap_or_else(Payload::null);
+        self.tell(vec![EventKind::Heartbeat { op, progress, charges }], at)
+    }
+
+    /// Ends the watched attempts that are under way; `None` if there are none.
+    pub(crate) fn lose_watched(&mut self, lost: &Failure, at: Timestamp) -> Option<Told> {
+        let watched = std::mem::take(&mut self.watched);
+        let mut ops: Vec<OpId> = watched.into_values().map(|(op, _)| op).collect();
+        ops.sort();
+        let end = |op| EventKind::AttemptEnded {
+            op,
+            result: Ended::Failed(lost.clone()),
+            charges: self.charges(op),
+        };
+        let kinds: Vec<EventKind> = ops.into_iter().map(end).collect();
+        (!kinds.is_empty()).then(|| self.tell(kinds, at))
     }
 
     pub(crate) fn knows(&self, mark: &str) -> bool {
@@ -178,10 +247,22 @@ impl RunState {
         self.ops += 1;
         let op = OpId(self.ops);
         self.asked.insert(op, (use_of.step.to_string(), new.same));
-        let input = (use_of.attempt == 1)
-            .then(|| with_ids(new.input.as_ref(), new.same, new.mark.as_deref()))
-            .flatten();
-        self.learn_mark(new.mark);
+        let is_first = use_of.attempt == 1;
+        let ids = Ids {
+            same: new.same.filter(|_| is_first).map(|same| format!("{same:016x}")),
+            mark: new.mark.clone(),
+            also: new.also,
+            watched: new.is_watched,
+            ..Ids::default()
+        };
+        let input = ids.put_on(new.input.as_ref().filter(|_| is_first));
+        ids.also.into_iter().for_each(|mark| self.learn_mark(mark));
+        if let Some(mark) = new.mark {
+            if new.is_watched {
+                self.watched.insert(mark.clone(), (op, use_of.clone()));
+            }
+            self.learn_mark(mark);
+        }
         kinds.push(EventKind::AttemptScheduled(Box::new(AttemptScheduled {
             op,
             step: use_of.step.clone(),
@@ -240,6 +321,7 @@ impl RunState {
     ) -> Option<Told> {
         let Some(Open::Attempt { charges: said, .. }) = self.fold.open.get(&op) else { return None };
         let charges = charges.unwrap_or_else(|| said.clone());
+        self.watched.retain(|_, (watched, _)| *watched != op);
         if let Some((step, Some(same))) = self.asked.remove(&op)
             && result.is_err()
             && self.failed.len() < KNOWN_MAX
@@ -289,7 +371,8 @@ impl RunState {
     /// The process that was here before is gone: what was under way is lost, and waits are over.
     pub(crate) fn recover(&mut self, worker: &str, at: Timestamp) -> Told {
         let mut kinds = vec![EventKind::Recovered { worker: worker.to_owned() }];
-        for (op, open) in &self.fold.open {
+        let watched: Vec<OpId> = self.watched.values().map(|(op, _)| *op).collect();
+        for (op, open) in self.fold.open.iter().filter(|(op, _)| !watched.contains(op)) {
             kinds.push(match open {
                 Open::Attempt { charges, .. } => {
                     let what = "the process died during the call";
@@ -395,41 +478,6 @@ impl RunState {
             Box::new(self.fold.summary.clone())
         })
     }
-}
-
-/// What of an attempt's input tells it from others.
-#[derive(Default, Deserialize)]
-struct Ids {
-    #[serde(default)]
-    same: Option<String>,
-    #[serde(default)]
-    mark: Option<String>,
-}
-
-impl Ids {
-    fn of(input: &Payload) -> Self {
-        serde_json::from_str(input.as_str()).unwrap_or_default()
-    }
-}
-
-/// Adds what tells the attempt from others to an input that is an object, or makes one of it alone.
-fn with_ids(input: Option<&Payload>, same: Option<u64>, mark: Option<&str>) -> Option<Payload> {
-    let ids = [
-        same.map(|same| format!("\"same\":\"{same:016x}\"")),
-        mark.and_then(|mark| serde_json::to_string(mark).ok()).map(|mark| format!("\"mark\":{mark}")),
-    ];
-    let ids: Vec<String> = ids.into_iter().flatten().collect();
-    if ids.is_empty() {
-        return input.cloned();
-    }
-    let object = match input {
-        None => "{}",
-        Some(input) if input.as_str().starts_with('{') => input.as_str(),
-        Some(_) => return input.cloned(),
-    };
-    let fields = object[1..object.len() - 1].trim();
-    let comma = if fields.is_empty() { "" } else { "," };
-    Payload::from_json(&format!("{{{fields}{comma}{}}}", ids.join(","))).ok()
 }
 
 #[cfg(test)]

@@ -178,3 +178,69 @@ fn a_journal_that_fails_refuses_the_next_call() {
     });
     assert!(matches!(refused, Some(Error::Journal(midwatch_journal::Error::Full { .. }))), "{refused:?}");
 }
+
+#[test]
+fn what_others_carry_out_goes_on_when_the_recorder_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("midwatch.db");
+    let journal = || Arc::new(SqliteJournal::open(&path, sqlite::Options::default()).unwrap());
+    let held = || NewRun { is_held: true, ..thread("thread-7") };
+    let watched = |mark: &str| NewAttempt {
+        mark: Some(mark.to_owned()),
+        is_watched: true,
+        ..NewAttempt::new("research")
+    };
+    let first = Recorder::on(journal(), Some(path.clone()), Options::new("first"), at(0)).unwrap();
+    let run = first.run(held(), at(0)).unwrap();
+    let node = run.begin(watched("node-1"), at(1)).unwrap();
+    node.beat_as(&["call-1".to_owned()], &Payload::null(), vec![charge(3, Certainty::Exact)], at(2));
+    node.leave();
+    first.flush().unwrap();
+
+    let second = Recorder::on(journal(), Some(path.clone()), Options::new("second"), at(400)).unwrap();
+    let run = second.run(held(), at(400)).unwrap();
+    second.tend(at(400 + 241));
+    assert!(run.is_busy() && run.knows("call-1") && run.knows("node-1") && !run.knows("node-2"));
+    let node = run.under_way("node-1").unwrap();
+    let spent = node.charges();
+    node.end(Err(down()), spent, at(500));
+    let node = run.begin(NewAttempt { same: Some(1), ..watched("node-2") }, at(501)).unwrap();
+    node.leave();
+    assert_eq!(run.spent().usage.input, 3);
+
+    // It is held: only an hour of silence ends it.
+    second.tend(at(501 + 3_599));
+    assert_eq!(run.summary().status, Status::Running);
+    second.tend(at(501 + 3_600));
+    second.flush().unwrap();
+    let seen = only_run(&path);
+    assert_eq!((seen.status, seen.class, seen.attempts), (Status::Failed, Some(Class::Lost), 2));
+}
+
+#[test]
+fn a_call_that_was_made_here_is_known_by_its_span_and_by_its_answer_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("midwatch.db");
+    let recorder = Recorder::open(&path, Options::new("first"), at(0)).unwrap();
+    let run = recorder.run(thread("thread-7"), at(0)).unwrap();
+    let call = NewAttempt { mark: Some("00f067aa0ba902b7".to_owned()), ..ask(1) };
+    run.begin(call, at(1)).unwrap().end(Err(down()), Vec::new(), at(2));
+    let call = NewAttempt { mark: Some("00f067aa0ba902b8".to_owned()), ..ask(1) };
+    let answer = Payload::from_json(r#"{"response_id": "chatcmpl-1"}"#).unwrap();
+    run.begin(call, at(3)).unwrap().end(Ok(answer), Vec::new(), at(4));
+    let check = |recorder: &Recorder| {
+        for call in ["00f067aa0ba902b7", "00f067aa0ba902b8", "id:chatcmpl-1"] {
+            let place = recorder.booked(call).unwrap();
+            assert_eq!(
+                (place.workflow.as_str(), place.workflow_id.as_str()),
+                ("research", "thread-7"),
+                "{call}"
+            );
+        }
+        assert_eq!(recorder.booked("id:chatcmpl-2"), None);
+    };
+    check(&recorder);
+    recorder.close().unwrap();
+    drop((run, recorder));
+    check(&Recorder::open(&path, Options::new("second"), at(10)).unwrap());
+}
