@@ -2,6 +2,7 @@
 //!
 //! What this crate is not: it reaches no storage and no engine, and it has no clock. Whoever asks brings the events.
 
+pub mod alert;
 pub mod baseline;
 #[cfg(any(test, feature = "corpus"))]
 pub mod corpus;

@@ -2,7 +2,7 @@
 //!
 //! All of it comes from the journal and what its owner shows beside it, so that a dead worker hides nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use midwatch_workflow::gate::{GateView, HeldBy};
@@ -99,16 +99,10 @@ impl Standing {
         })
     }
 
-    /// Workflows whose costs are known, and of which something can be said.
-    pub fn workflows(&self) -> BTreeSet<&str> {
-        self.spenders.iter().map(|run| run.workflow.as_str()).collect()
-    }
-
-    /// Whether somebody should carry runs out: some are open and not held by a person.
-    pub fn has_work(&self) -> bool {
-        self.open.iter().any(|(_, status, runs)| {
-            *runs > 0 && matches!(status, Status::Running | Status::Waiting | Status::Compensating)
-        })
+    /// How many runs somebody should carry out: those that are open and wait for no person.
+    pub fn work(&self) -> u64 {
+        let is_work = |status| matches!(status, Status::Running | Status::Waiting | Status::Compensating);
+        self.open.iter().filter(|(_, status, _)| is_work(*status)).map(|(_, _, runs)| runs).sum()
     }
 }
 

@@ -3,9 +3,13 @@
 //! A [`Watch`] is one thread. It begins at the end of the journal, however long that is, and reads within fixed bounds.
 //! What it found last is what [`Watch::router`] serves: a scrape reads nothing.
 //!
+//! An [`alert::Alerter`] judges each reading by rules from a file and tells receivers: a webhook, Alertmanager, Slack, a
+//! command.
+//!
 //! What this crate is not: it owns no journal, carries no run out, and decides nothing that a fold in `midwatch-observe`
 //! does not decide.
 
+pub mod alert;
 mod follow;
 mod http;
 mod render;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -55,6 +55,8 @@ pub struct Found {
 #[derive(Debug)]
 pub struct Watch {
     pub(crate) found: Arc<RwLock<Found>>,
+    /// What alerts have to say of themselves.
+    pub(crate) alerts: Arc<Mutex<Metrics>>,
     /// Dropped to stop the thread.
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -68,7 +70,9 @@ impl Watch {
     pub fn start(path: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let journal = SqliteJournal::open_reader(path)?;
         let follower = Follower::new(&journal)?;
-        let mut watcher = Watcher { journal, follower, surveyor: Surveyor::default() };
+        let alerts = Arc::new(Mutex::new(Metrics::default()));
+        let surveyor = Surveyor::default();
+        let mut watcher = Watcher { journal, follower, surveyor, alerts: Arc::clone(&alerts) };
         let (first, progress) = watcher.read();
         let found = Arc::new(RwLock::new(first));
         let shared = Arc::clone(&found);
@@ -77,7 +81,7 @@ impl Watch {
             .name("midwatch-watch".to_owned())
             .spawn(move || watcher.run(&options, &shared, &stopped, progress))
             .map_err(Error::Thread)?;
-        Ok(Self { found, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { found, alerts, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What the last reading found.
@@ -101,6 +105,7 @@ struct Watcher {
     journal: SqliteJournal,
     follower: Follower,
     surveyor: Surveyor,
+    alerts: Arc<Mutex<Metrics>>,
 }
 
 /// The thread rests at least so many times as long as it reads.
@@ -144,6 +149,7 @@ impl Watcher {
         metrics.extend(standing.as_deref().map(gauges).unwrap_or_default());
         metrics.extend(own(is_up, self.follower.position, now));
         metrics.extend(commits(self.journal.path()));
+        metrics.extend(self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone());
         let found = Found { metrics: Arc::new(metrics), standing, at: Instant::now() };
         (found, followed.unwrap_or(Progress::AtTip))
     }

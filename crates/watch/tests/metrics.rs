@@ -2,61 +2,24 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 
-use std::path::Path;
-use std::sync::mpsc::channel;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod place;
 
-use midwatch_journal::sqlite::{Options as JournalOptions, SqliteJournal};
-use midwatch_journal::{Append, Fold, Journal, Lease};
-use midwatch_observe::corpus::{Tale, World};
+use std::time::Duration;
+
+use midwatch_journal::{Fold, Lease};
+use midwatch_observe::corpus::Tale;
 use midwatch_observe::metrics::{Family, Metrics, Value, family};
 use midwatch_watch::{Options, Watch};
-use midwatch_workflow::{Event, ParkReason, Timestamp};
+use midwatch_workflow::{Event, ParkReason};
 
-fn now() -> Timestamp {
-    Timestamp::from_micros(0) + SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
-}
-
-/// A tale, told so that it has reached now less `ago`.
-fn told(n: u64, ago: Duration, tell: impl FnOnce(&mut Tale)) -> Tale {
-    let mut tale = Tale::begin(World::of(0), n);
-    tell(&mut tale);
-    let shift = now().since(tale.at).saturating_sub(ago);
-    for event in &mut tale.events {
-        event.at = event.at + shift;
-    }
-    tale.at = tale.at + shift;
-    tale
-}
-
-fn write(journal: &SqliteJournal, tale: &Tale, first: usize, events: &[Event]) {
-    let upto = &tale.events[..first - 1 + events.len()];
-    let summary = Fold::of(upto).map(|fold| Box::new(fold.summary));
-    let (done, written) = channel();
-    let append = Append::new(tale.run, first as u64, events, summary).unwrap();
-    journal.append(append, Box::new(move |outcome| done.send(outcome).unwrap()));
-    written.recv().unwrap().unwrap();
-}
-
-fn all(journal: &SqliteJournal, tale: &Tale) {
-    write(journal, tale, 1, &tale.events);
-}
-
-fn owner(path: &Path) -> SqliteJournal {
-    SqliteJournal::open(path, JournalOptions::default()).unwrap()
-}
+use place::{Place, told, until};
 
 /// Waits until a reading shows what is asked for.
 fn wait(watch: &Watch, what: impl Fn(&Metrics) -> bool) -> Metrics {
-    let begun = Instant::now();
-    loop {
+    until(|| {
         let metrics = watch.found().metrics;
-        if what(&metrics) {
-            return (*metrics).clone();
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{metrics:#?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        what(&metrics).then(|| (*metrics).clone())
+    })
 }
 
 fn number(metrics: &Metrics, family: &Family, labels: &[&str]) -> f64 {
@@ -74,11 +37,10 @@ fn quick() -> Options {
 
 #[test]
 fn counters_begin_at_the_end_of_the_journal_and_count_what_comes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("midwatch.db");
-    let journal = owner(&path);
+    let place = Place::new();
+    let journal = place.owner();
     for n in 0..3 {
-        all(
+        place.write(
             &journal,
             &told(n, Duration::from_secs(7_200), |tale| {
                 tale.usual_work(n);
@@ -91,15 +53,15 @@ fn counters_begin_at_the_end_of_the_journal_and_count_what_comes() {
         tale.usual_work(1);
         tale.complete();
     });
-    write(&journal, &long, 1, &long.events[..4]);
-    let watch = Watch::start(&path, quick()).unwrap();
+    place.write_part(&journal, &long, 0, 4);
+    let watch = Watch::start(place.path(), quick()).unwrap();
     assert_eq!(number(&watch.found().metrics, &family::RUNS_STARTED, &["research"]), 0.0);
-    write(&journal, &long, 5, &long.events[4..]);
+    place.write_from(&journal, &long, 4);
     let new = told(8, Duration::ZERO, |tale| {
         tale.usual_work(2);
         tale.complete();
     });
-    all(&journal, &new);
+    place.write(&journal, &new);
     let seen =
         wait(&watch, |metrics| number(metrics, &family::RUNS_ENDED, &["research", "completed"]) == 2.0);
     assert_eq!(number(&seen, &family::RUNS_STARTED, &["research"]), 1.0);
@@ -112,28 +74,27 @@ fn counters_begin_at_the_end_of_the_journal_and_count_what_comes() {
 
 #[test]
 fn a_stall_is_seen_although_no_worker_lives_to_tell_of_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("midwatch.db");
-    let journal = owner(&path);
-    let lease = Lease::acquire(&path).unwrap();
-    all(
+    let place = Place::new();
+    let journal = place.owner();
+    let lease = Lease::acquire(place.path()).unwrap();
+    place.write(
         &journal,
         &told(1, Duration::from_secs(400), |tale| {
             tale.ask("call_llm");
         }),
     );
-    all(
+    place.write(
         &journal,
         &told(2, Duration::from_secs(30), |tale| {
             tale.ask("call_llm");
         }),
     );
-    all(
+    place.write(
         &journal,
         &told(3, Duration::from_secs(900), |tale| tale.park("call_llm", ParkReason::Budget, "reached")),
     );
     journal.close().unwrap();
-    let watch = Watch::start(&path, quick()).unwrap();
+    let watch = Watch::start(place.path(), quick()).unwrap();
     let seen = watch.found().metrics;
     assert_eq!(number(&seen, &family::OWNER_UP, &[]), 1.0);
     // The worker dies.
@@ -150,11 +111,10 @@ fn a_stall_is_seen_although_no_worker_lives_to_tell_of_it() {
 
 #[test]
 fn a_run_beyond_three_medians_and_the_share_of_a_budget_are_read_from_the_journal() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("midwatch.db");
-    let journal = owner(&path);
+    let place = Place::new();
+    let journal = place.owner();
     for n in 0..8 {
-        all(
+        place.write(
             &journal,
             &told(n, Duration::from_secs(86_400), |tale| {
                 tale.usual_work(n);
@@ -168,8 +128,8 @@ fn a_run_beyond_three_medians_and_the_share_of_a_budget_are_read_from_the_journa
     };
     let spent = Fold::of(&tale_events(9)).unwrap().summary.spent.cost;
     start.budget = Some(midwatch_workflow::Budget::usd(spent + spent));
-    all(&journal, &costly);
-    let watch = Watch::start(&path, quick()).unwrap();
+    place.write(&journal, &costly);
+    let watch = Watch::start(place.path(), quick()).unwrap();
     let seen = watch.found().metrics;
     assert_eq!(number(&seen, &family::COST_OUTLIERS, &["research"]), 1.0);
     assert!(number(&seen, &family::COST_MEDIAN, &["research"]) > 0.0);

@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+mod alerts;
 mod budget;
 mod cancel;
 mod completions;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Fork(fork::Fork),
     Simulate(simulate::Simulate),
     Doctor(doctor::Doctor),
+    Alerts(alerts::Alerts),
     Watch(watch::Watch),
     Completions(completions::Completions),
     Version(version::Version),
@@ -74,6 +76,7 @@ impl Command {
             Command::Fork(fork) => fork.run(global, out),
             Command::Simulate(simulate) => simulate.run(out),
             Command::Doctor(doctor) => doctor.run(global, out),
+            Command::Alerts(alerts) => alerts.run(global, out),
             Command::Watch(watch) => watch.run(global, out),
             Command::Completions(completions) => completions.run(out),
             Command::Version(version) => version.run(out),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on ends there
 
+mod alerts;
 mod budget;
 mod cancel;
 mod completions;
