@@ -7,9 +7,10 @@ use crate::{Error, RunSummary, Status};
 
 /// Where events are kept. Reading blocks on the disk; appending does not.
 pub trait Journal: Send + Sync + 'static {
-    /// Takes events to be written and returns at once; `done` is called when they are durable, or when they cannot be.
+    /// Takes events to be written; `done` is called when they are durable, or when they cannot be.
     ///
-    /// Appends are written in the order in which they come. `done` runs on the writer's thread and must not block.
+    /// Returns at once, or after about a millisecond at most if it wrote them itself. The appends of one run are written in
+    /// the order in which they come. `done` runs on the thread that wrote, maybe within this call, and must not block.
     fn append(&self, append: Append, done: Done);
 
     /// The events of a run after the event number `after` (0 for all), in order.

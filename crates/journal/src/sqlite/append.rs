@@ -1,7 +1,7 @@
 //! The statements of the writer: what one append, one letter or one answer does inside a transaction.
 
 use midwatch_workflow::{RunId, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Statement, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use crate::repeat::is_repeat;
 use crate::{Append, Appended, Error, RunSummary};
@@ -51,39 +51,42 @@ impl Entry {
 /// What SQLite says of an append, or what is wrong with the append itself.
 type Outcome = rusqlite::Result<Result<Appended, Error>>;
 
-/// Everything that the writer does, prepared once.
+/// Everything that a commit does; prepared once, and looked up for each.
 pub(super) struct Statements<'c> {
-    begin: Statement<'c>,
-    commit: Statement<'c>,
-    insert: Statement<'c>,
-    body: Statement<'c>,
-    list: Statement<'c>,
-    update: Statement<'c>,
-    holder: Statement<'c>,
-    unlist: Statement<'c>,
-    post: Statement<'c>,
-    remove: Statement<'c>,
+    begin: CachedStatement<'c>,
+    commit: CachedStatement<'c>,
+    insert: CachedStatement<'c>,
+    body: CachedStatement<'c>,
+    list: CachedStatement<'c>,
+    update: CachedStatement<'c>,
+    holder: CachedStatement<'c>,
+    unlist: CachedStatement<'c>,
+    post: CachedStatement<'c>,
+    remove: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
-    pub(super) fn prepare(connection: &'c Connection) -> rusqlite::Result<Self> {
+    /// How many a connection must be able to keep prepared.
+    pub(super) const COUNT_MAX: usize = 16;
+
+    pub(super) fn of(connection: &'c Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            begin: connection.prepare("BEGIN IMMEDIATE")?,
-            commit: connection.prepare("COMMIT")?,
+            begin: connection.prepare_cached("BEGIN IMMEDIATE")?,
+            commit: connection.prepare_cached("COMMIT")?,
             insert: connection
-                .prepare("INSERT INTO journal (run, first, body) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?,
-            body: connection.prepare("SELECT body FROM journal WHERE run = ?1 AND first = ?2")?,
-            list: connection.prepare(
+                .prepare_cached("INSERT INTO journal (run, first, body) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?,
+            body: connection.prepare_cached("SELECT body FROM journal WHERE run = ?1 AND first = ?2")?,
+            list: connection.prepare_cached(
                 "INSERT INTO runs (run, workflow, workflow_id, twin, tenant, status, started_at, updated_at, cost, summary)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
             )?,
             update: connection
-                .prepare("UPDATE runs SET status = ?2, updated_at = ?3, cost = ?4, summary = ?5 WHERE run = ?1")?,
+                .prepare_cached("UPDATE runs SET status = ?2, updated_at = ?3, cost = ?4, summary = ?5 WHERE run = ?1")?,
             holder: connection
-                .prepare("SELECT run FROM runs WHERE workflow_id = ?1 AND workflow = ?2 AND twin = x''")?,
-            unlist: connection.prepare("DELETE FROM runs WHERE run = ?1")?,
-            post: connection.prepare(INSERT_LETTER)?,
-            remove: connection.prepare("DELETE FROM inbox WHERE id = ?1")?,
+                .prepare_cached("SELECT run FROM runs WHERE workflow_id = ?1 AND workflow = ?2 AND twin = x''")?,
+            unlist: connection.prepare_cached("DELETE FROM runs WHERE run = ?1")?,
+            post: connection.prepare_cached(INSERT_LETTER)?,
+            remove: connection.prepare_cached("DELETE FROM inbox WHERE id = ?1")?,
         })
     }
 

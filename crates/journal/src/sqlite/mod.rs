@@ -1,10 +1,11 @@
-//! The journal in one SQLite file, written by one thread of one process and read by any number of them.
+//! The journal in one SQLite file, written by one process and read by any number of them.
 //!
 //! `docs/journal-format.md` describes the file. Every commit is durable when it is reported (WAL, `synchronous = FULL`);
 //! what many runs have to say at the same time shares one commit.
 
 mod append;
 mod check;
+mod committer;
 mod open;
 mod read;
 mod runs;
@@ -65,7 +66,7 @@ impl SqliteJournal {
     /// [`Error::Newer`], [`Error::NotAJournal`], [`Error::Damaged`], [`Error::ReadOnly`], [`Error::Full`], [`Error::Io`].
     pub fn open(path: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let path = plain(path.into());
-        let writer = Writer::start(path.clone(), options)?;
+        let writer = Writer::start(path.clone(), &options)?;
         let journal = Self { readers: Readers::new(path), writer: Some(writer), poster: Mutex::new(None) };
         journal.readers.check()?;
         Ok(journal)
@@ -175,7 +176,7 @@ impl Journal for SqliteJournal {
     fn append(&self, append: Append, done: Done) {
         let pending = Pending::new(done);
         match (Entry::new(append), &self.writer) {
-            (Ok(entry), Some(writer)) => writer.send(Task::Append(entry, pending)),
+            (Ok(entry), Some(writer)) => writer.append(entry, pending),
             (Ok(_), None) => pending.answer(Err(Error::Closed)),
             (Err(error), _) => pending.answer(Err(error)),
         }

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::Options;
+use super::append::Statements;
 use super::schema::{FORMAT, Found, inspect, migrate};
 use super::trouble::explain;
 use crate::Error;
@@ -26,7 +29,9 @@ const WRITER_CACHE_KIB: i64 = 16_384;
 const READER_CACHE_KIB: i64 = 4_096;
 
 /// The owner's connection: creates the file if there is none, and brings it to the newest format.
-pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, Error> {
+///
+/// It waits for other processes that write as long as `is_patient` says so.
+pub(super) fn writer(path: &Path, options: &Options, is_patient: Arc<AtomicBool>) -> Result<Connection, Error> {
     let fail = |error| explain(path, error);
     // Created here and not by SQLite, which does not say why it cannot.
     match File::create_new(path) {
@@ -39,7 +44,8 @@ pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection, Error
     if connection.is_readonly("main").map_err(fail)? {
         return Err(Error::ReadOnly { path: path.to_owned() });
     }
-    be_patient(&mut connection, path)?;
+    be_patient_while(is_patient, &mut connection, path)?;
+    connection.set_prepared_statement_cache_capacity(Statements::COUNT_MAX);
     let found = inspect(&connection, path)?;
     if found == Found::Empty {
         set(&connection, path, "page_size", PAGE_BYTES)?;
@@ -114,8 +120,19 @@ fn durable(connection: &Connection, path: &Path) -> Result<(), Error> {
 }
 
 fn be_patient(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    be_patient_while(Arc::new(AtomicBool::new(true)), connection, path)
+}
+
+fn be_patient_while(
+    is_patient: Arc<AtomicBool>,
+    connection: &mut Connection,
+    path: &Path,
+) -> Result<(), Error> {
     let glances = PATIENCE.as_micros() / GLANCE.as_micros();
     let wait = move |glance: i32| {
+        if !is_patient.load(Ordering::Relaxed) {
+            return false;
+        }
         thread::sleep(GLANCE);
         u128::from(glance.unsigned_abs()) < glances
     };
@@ -141,7 +158,7 @@ mod tests {
     #[test]
     fn the_owner_commits_with_full_durability() {
         let folder = tempfile::tempdir().unwrap();
-        let writer = writer(&folder.path().join("journal.db"), &Options::default()).unwrap();
+        let writer = writer(&folder.path().join("journal.db"), &Options::default(), Arc::default()).unwrap();
         let ask = |sql| writer.query_row(sql, [], |row| row.get::<_, rusqlite::types::Value>(0)).unwrap();
         assert_eq!(ask("PRAGMA journal_mode"), "wal".to_owned().into());
         assert_eq!(ask("PRAGMA synchronous"), 2.into());

@@ -1,7 +1,7 @@
 //! Owners, readers and posters of one file, and how it is closed.
 
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Barrier};
+use std::sync::Arc;
 
 use midwatch_journal::sqlite::{Options, SqliteJournal};
 use midwatch_journal::{Appended, Error, Journal, RunQuery};
@@ -154,21 +154,52 @@ fn dropping_writes_what_waits() {
 fn the_last_handle_may_be_dropped_by_the_answer_to_an_append() {
     let place = Place::new();
     let owner = Arc::new(place.open().unwrap());
-    let (held, barrier) = (owner.clone(), Arc::new(Barrier::new(2)));
-    let (sender, answer) = channel();
-    let meet = barrier.clone();
+    let (held, (sender, answer)) = (owner.clone(), channel());
+    // While another process writes, the append waits for the writer's thread.
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
     owner.append(
         start(started(run(1), "order-1"), 0),
         Box::new(move |outcome| {
-            meet.wait();
             drop(held);
             sender.send(outcome).unwrap();
         }),
     );
     drop(owner);
-    barrier.wait();
+    other.execute_batch("COMMIT").unwrap();
     assert_eq!(answer.recv().unwrap().unwrap(), Appended::Written);
     assert_eq!(place.open().unwrap().events(run(1), 0).unwrap().len(), 1);
+}
+
+#[test]
+fn an_append_that_comes_alone_is_durable_and_answered_when_append_returns() {
+    let place = Place::new();
+    let owner = place.open().unwrap();
+    let (sender, answer) = channel();
+    owner.append(
+        start(started(run(1), "order-1"), 0),
+        Box::new(move |outcome| sender.send((outcome, std::thread::current().id())).unwrap()),
+    );
+    let (outcome, thread) = answer.try_recv().expect("answered already");
+    assert_eq!((outcome.unwrap(), thread), (Appended::Written, std::thread::current().id()));
+    assert_eq!(SqliteJournal::open_reader(place.path()).unwrap().events(run(1), 0).unwrap().len(), 1);
+}
+
+#[test]
+fn an_answer_may_append() {
+    let place = Place::new();
+    let owner = Arc::new(place.open().unwrap());
+    let (again, (sender, answer)) = (owner.clone(), channel());
+    owner.append(
+        start(started(run(1), "order-1"), 0),
+        Box::new(move |_| {
+            again.append(
+                start(started(run(2), "order-2"), 0),
+                Box::new(move |outcome| sender.send(outcome).unwrap()),
+            );
+        }),
+    );
+    assert_eq!(answer.recv().unwrap().unwrap(), Appended::Written);
 }
 
 #[test]
