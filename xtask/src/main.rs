@@ -10,6 +10,10 @@ mod test;
 
 use clap::{Parser, Subcommand};
 
+/// What is measured is measured with the allocator that the documentation recommends.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Tasks of the project: tests, benchmarks, soak runs.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]

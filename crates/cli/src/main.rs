@@ -16,6 +16,10 @@ use crate::commands::Command;
 use crate::config::Global;
 use crate::output::Out;
 
+/// Events are many small allocations, made by one thread and freed by another: where this allocator is strong.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Durable workflows for AI agents: see what runs, steer it, and check that the books agree.
 #[derive(Parser)]
 #[command(name = "midwatch", version, max_term_width = 100, after_help = AFTER_HELP)]

@@ -19,6 +19,9 @@ use crate::{Appended, Error};
 /// Commits that take longer than this on average are made by the writer's thread alone: who appends must not be held up.
 const FAST: Duration = Duration::from_millis(1);
 
+/// After so many commits of one append a crowd has gone.
+const CROWD: u32 = 32;
+
 /// The connection that writes, and what is known of its file.
 pub(super) struct Committer {
     path: PathBuf,
@@ -32,8 +35,9 @@ pub(super) struct Committer {
     checkpoint_pages: i32,
     /// How long a commit took, on a sliding average.
     usual: Duration,
-    /// Whether the last commit was of one append alone: then the next may well be so too.
-    was_lone: bool,
+    /// How many more commits must be of one append alone before appends count as coming alone again: while a crowd is
+    /// about, whoever wrote alone would keep a thread of the runtime from the others.
+    crowd: u32,
     /// What it failed with; from then on everything fails with it.
     stopped: Option<Error>,
 }
@@ -59,7 +63,7 @@ impl Committer {
             checkpoint_at: options.checkpoint_pages,
             checkpoint_pages: options.checkpoint_pages,
             usual: Duration::ZERO,
-            was_lone: true,
+            crowd: 0,
             stopped: None,
         })
     }
@@ -74,7 +78,7 @@ impl Committer {
         if self.stopped.is_some() || batch.is_empty() {
             return;
         }
-        self.was_lone = batch.len() == 1;
+        self.crowd = if batch.len() > 1 { CROWD } else { self.crowd.saturating_sub(1) };
         let begun = Instant::now();
         let written = Statements::of(&self.connection).and_then(|mut statements| {
             begin(&mut statements, is_closing)?;
@@ -95,7 +99,7 @@ impl Committer {
     /// Writes one append at once, on the thread of whoever asks. `None` if that is not the time for it: appends come in
     /// crowds, the disk is slow, another process writes, or nothing can be written any more.
     pub(super) fn write_lone(&mut self, entry: &Entry) -> Option<Result<Appended, Error>> {
-        if self.stopped.is_some() || !self.was_lone || self.usual > FAST {
+        if self.stopped.is_some() || self.crowd > 0 || self.usual > FAST {
             return None;
         }
         let begun = Instant::now();

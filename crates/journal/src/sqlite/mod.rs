@@ -11,6 +11,7 @@ mod read;
 mod runs;
 mod schema;
 mod sums;
+mod tray;
 mod trouble;
 mod writer;
 

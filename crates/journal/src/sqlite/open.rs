@@ -31,7 +31,11 @@ const READER_CACHE_KIB: i64 = 4_096;
 /// The owner's connection: creates the file if there is none, and brings it to the newest format.
 ///
 /// It waits for other processes that write as long as `is_patient` says so.
-pub(super) fn writer(path: &Path, options: &Options, is_patient: Arc<AtomicBool>) -> Result<Connection, Error> {
+pub(super) fn writer(
+    path: &Path,
+    options: &Options,
+    is_patient: Arc<AtomicBool>,
+) -> Result<Connection, Error> {
     let fail = |error| explain(path, error);
     // Created here and not by SQLite, which does not say why it cannot.
     match File::create_new(path) {

@@ -3,10 +3,11 @@
 //!
 //! What must hold: every task is answered exactly once, after its commit and by nobody who holds the committer.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -15,11 +16,11 @@ use midwatch_workflow::{RunId, Timestamp};
 use super::Options;
 use super::append::Entry;
 use super::committer::{Committer, Outcome};
+use super::tray::Tray;
 use crate::{Appended, Done, Error};
 
 /// The writer as its journal holds it.
 pub(super) struct Writer {
-    tasks: Sender<Task>,
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -28,19 +29,28 @@ pub(super) struct Writer {
 struct Shared {
     /// Gone once the file is closed.
     committer: Mutex<Option<Committer>>,
-    /// Tasks that were handed over and not yet taken.
-    waiting: AtomicUsize,
+    tray: Tray,
     is_closing: AtomicBool,
 }
 
-/// Something to be written. Unbounded in number here; runs bound it, which have one append under way each.
+/// Something to be written.
 pub(super) enum Task {
     Append(Entry, Pending),
-    Post { run: RunId, message: String, at: Timestamp, reply: SyncSender<Result<u64, Error>> },
-    Remove { letters: Vec<u64>, reply: SyncSender<Result<(), Error>> },
+    Post {
+        run: RunId,
+        message: String,
+        at: Timestamp,
+        reply: SyncSender<Result<u64, Error>>,
+    },
+    Remove {
+        letters: Vec<u64>,
+        reply: SyncSender<Result<(), Error>>,
+    },
     /// The log has grown: nobody waits for this.
     Checkpoint,
-    Close { reply: SyncSender<Result<(), Error>> },
+    Close {
+        reply: SyncSender<Result<(), Error>>,
+    },
 }
 
 /// A [`Done`] that is called even if it gets lost on the way.
@@ -85,7 +95,7 @@ impl Shared {
 
     /// `None` if somebody else writes or waits, or this is not the time for it.
     fn write_lone(&self, entry: &Entry) -> Option<(Result<Appended, Error>, Log)> {
-        if self.waiting.load(Ordering::Relaxed) > 0 || self.is_closing.load(Ordering::Relaxed) {
+        if self.is_closing.load(Ordering::Relaxed) || !self.tray.is_empty() {
             return None;
         }
         let mut committer = self.committer.try_lock().ok()?;
@@ -117,10 +127,8 @@ impl Writer {
     pub(super) fn start(path: PathBuf, options: &Options) -> Result<Self, Error> {
         let committer = Mutex::new(Some(Committer::open(path.clone(), options)?));
         let shared =
-            Arc::new(Shared { committer, waiting: AtomicUsize::new(0), is_closing: AtomicBool::new(false) });
-        let (tasks, receiver) = channel();
+            Arc::new(Shared { committer, tray: Tray::default(), is_closing: AtomicBool::new(false) });
         let work = Loop {
-            tasks: receiver,
             shared: Arc::clone(&shared),
             rows_max: options.batch_rows_max,
             bytes_max: options.batch_bytes_max,
@@ -129,7 +137,7 @@ impl Writer {
             .name("midwatch-journal".to_owned())
             .spawn(move || work.run())
             .map_err(|error| Error::io(&path, error))?;
-        Ok(Self { tasks, shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Writes an append at once, if nobody else writes or waits and the disk is fast; hands it over otherwise.
@@ -145,8 +153,7 @@ impl Writer {
 
     /// Hands a task over. If the thread is gone the task is dropped, and with it every `done` and reply answered.
     pub(super) fn send(&self, task: Task) {
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
-        drop(self.tasks.send(task));
+        self.shared.tray.put(task);
     }
 
     /// Writes what waits, empties the log into the file and ends the thread.
@@ -169,48 +176,54 @@ impl Writer {
 
 /// The thread's own state.
 struct Loop {
-    tasks: Receiver<Task>,
     shared: Arc<Shared>,
     rows_max: usize,
     bytes_max: usize,
 }
 
+impl Drop for Loop {
+    fn drop(&mut self) {
+        self.shared.tray.close();
+    }
+}
+
 impl Loop {
     fn run(self) {
-        let mut batch = Vec::new();
-        let mut outcomes = Vec::new();
-        while let Some(close) = self.collect(&mut batch) {
+        let (mut taken, mut batch, mut outcomes) = (VecDeque::new(), Vec::new(), Vec::new());
+        loop {
+            if taken.is_empty() {
+                self.shared.tray.take(&mut taken);
+            }
+            let close = self.collect(&mut taken, &mut batch);
             let stopped = self.shared.write(&batch, &mut outcomes);
             answer(&mut batch, &mut outcomes, stopped.as_ref());
             match close {
-                Close::Now(reply) => return drop(reply.send(self.shared.finish())),
+                Close::Now(reply) => {
+                    drop(taken);
+                    return drop(reply.send(self.shared.finish()));
+                }
                 Close::No => self.shared.checkpoint_if_due(),
             }
         }
     }
 
-    /// Waits for a task and takes what else is there, up to the limits. `None` if nobody can send any more.
-    fn collect(&self, batch: &mut Vec<Task>) -> Option<Close> {
-        let mut next = self.tasks.recv().ok()?;
+    /// Takes what shares a commit: all that is there, up to the limits.
+    fn collect(&self, taken: &mut VecDeque<Task>, batch: &mut Vec<Task>) -> Close {
         let mut bytes = 0;
-        loop {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-            match next {
-                Task::Close { reply } => return Some(Close::Now(reply)),
+        while batch.len() < self.rows_max
+            && bytes < self.bytes_max
+            && let Some(task) = taken.pop_front()
+        {
+            match task {
+                Task::Close { reply } => return Close::Now(reply),
+                Task::Checkpoint => continue,
                 Task::Append(ref entry, _) => bytes += entry.bytes(),
                 Task::Post { ref message, .. } => bytes += message.len(),
                 Task::Remove { .. } => {}
-                Task::Checkpoint => return Some(Close::No),
             }
-            batch.push(next);
-            if batch.len() >= self.rows_max || bytes >= self.bytes_max {
-                return Some(Close::No);
-            }
-            match self.tasks.try_recv() {
-                Ok(task) => next = task,
-                Err(_) => return Some(Close::No),
-            }
+            batch.push(task);
         }
+        Close::No
     }
 }
 

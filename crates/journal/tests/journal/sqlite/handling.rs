@@ -1,7 +1,7 @@
 //! Owners, readers and posters of one file, and how it is closed.
 
-use std::sync::mpsc::channel;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use midwatch_journal::sqlite::{Options, SqliteJournal};
 use midwatch_journal::{Appended, Error, Journal, RunQuery};

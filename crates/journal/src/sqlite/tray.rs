@@ -1,0 +1,62 @@
+//! Where tasks wait for the writer's thread: taken by the batch, so that a crowd costs one lock and one bell, not one each.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::writer::Task;
+
+/// Tasks in the order in which they came. Unbounded in number here; runs bound it, which have one append under way each.
+#[derive(Default)]
+pub(super) struct Tray {
+    contents: Mutex<Contents>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Contents {
+    tasks: VecDeque<Task>,
+    is_closed: bool,
+}
+
+impl Tray {
+    /// Hands a task over. Once the tray is closed it is dropped, which answers it.
+    pub(super) fn put(&self, task: Task) {
+        let mut contents = self.contents();
+        if contents.is_closed {
+            drop(contents);
+            return drop(task);
+        }
+        contents.tasks.push_back(task);
+        // The thread waits only while there is nothing.
+        if contents.tasks.len() == 1 {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Waits until there is something and takes all of it.
+    pub(super) fn take(&self, into: &mut VecDeque<Task>) {
+        let contents = self.contents();
+        let waited = self.bell.wait_while(contents, |contents| contents.tasks.is_empty());
+        let mut contents = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut contents.tasks, into);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.contents().tasks.is_empty()
+    }
+
+    /// Drops, and thereby answers, what waits and whatever comes later.
+    pub(super) fn close(&self) {
+        let mut contents = self.contents();
+        contents.is_closed = true;
+        let left = std::mem::take(&mut contents.tasks);
+        // An answer may bring another task.
+        drop(contents);
+        drop(left);
+    }
+
+    /// Nothing that can panic is done while it is held.
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
