@@ -1,4 +1,4 @@
-//! What commits took: counted by the thread that writes, and shown beside the journal for whoever watches it.
+//! What commits took: counted by whoever writes, and shown beside the journal for whoever watches it.
 //!
 //! Like the gates it is no part of the record. It begins anew with every owner.
 
@@ -45,11 +45,11 @@ impl Commits {
 /// So often they are shown at most.
 const SHOWN_EVERY: Duration = Duration::from_secs(2);
 
-/// The writer's own count.
+/// The committer's own count.
 pub(crate) struct Meter {
     commits: Commits,
-    /// What was counted and not shown yet, since when; the first commit is shown at once.
-    unshown: bool,
+    has_unshown: bool,
+    /// The first commit is shown at once.
     shown: Option<Instant>,
 }
 
@@ -61,35 +61,34 @@ impl Meter {
             buckets: vec![0; Commits::BOUNDS.len() + 1],
             micros: 0,
         };
-        Self { commits, unshown: false, shown: None }
+        Self { commits, has_unshown: false, shown: None }
     }
 
     pub(crate) fn count(&mut self, took: Duration) {
         self.commits.count(took);
-        self.unshown = true;
+        self.has_unshown = true;
     }
 
-    /// For how long the writer may sleep before what it counted is to be shown; `None` if all is shown.
+    /// In how long what was counted is to be shown; `None` if all is.
     pub(crate) fn due_in(&self) -> Option<Duration> {
         let shown = self.shown.map_or(SHOWN_EVERY, |shown| shown.elapsed());
-        self.unshown.then(|| SHOWN_EVERY.saturating_sub(shown))
+        self.has_unshown.then(|| SHOWN_EVERY.saturating_sub(shown))
     }
 
-    /// Shows it if that is due.
-    pub(crate) fn show_if_due(&mut self, journal: &Path) {
-        if self.due_in() == Some(Duration::ZERO) {
-            self.show(journal);
-        }
+    /// What is to be shown now, if anything is; it counts as shown.
+    pub(crate) fn take_due(&mut self) -> Option<Commits> {
+        let is_due = self.due_in() == Some(Duration::ZERO);
+        if is_due { self.take_all() } else { None }
     }
 
-    /// Shows what was not shown yet.
-    pub(crate) fn show(&mut self, journal: &Path) {
-        if !self.unshown {
-            return;
-        }
-        self.unshown = false;
+    /// What was not shown yet, whether or not it is due; it counts as shown.
+    pub(crate) fn take_all(&mut self) -> Option<Commits> {
         self.shown = Some(Instant::now());
-        // Whoever watches sees older figures then, and loses nothing else.
-        let _ = beside::write(&beside::path(journal, "commits"), &self.commits);
+        std::mem::take(&mut self.has_unshown).then(|| self.commits.clone())
     }
+}
+
+/// Shows it. Whoever watches sees older figures if that fails, and loses nothing else.
+pub(crate) fn show(journal: &Path, commits: &Commits) {
+    let _ = beside::write(&beside::path(journal, "commits"), commits);
 }

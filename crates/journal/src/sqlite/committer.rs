@@ -14,6 +14,7 @@ use super::append::{Entry, Statements};
 use super::trouble::{explain, is_busy};
 use super::writer::Task;
 use super::{Options, open};
+use crate::commits::Meter;
 use crate::{Appended, Error};
 
 /// Commits that take longer than this on average are made by the writer's thread alone: who appends must not be held up.
@@ -35,6 +36,8 @@ pub(super) struct Committer {
     checkpoint_pages: i32,
     /// How long a commit took, on a sliding average.
     usual: Duration,
+    /// What commits took, for whoever watches.
+    pub(super) meter: Meter,
     /// How many more commits must be of one append alone before appends count as coming alone again: while a crowd is
     /// about, whoever wrote alone would keep a thread of the runtime from the others.
     crowd: u32,
@@ -63,6 +66,7 @@ impl Committer {
             checkpoint_at: options.checkpoint_pages,
             checkpoint_pages: options.checkpoint_pages,
             usual: Duration::ZERO,
+            meter: Meter::new(),
             crowd: 0,
             stopped: None,
         })
@@ -170,6 +174,7 @@ impl Committer {
 
     fn took(&mut self, time: Duration) {
         self.usual = (self.usual * 7 + time) / 8;
+        self.meter.count(time);
     }
 
     fn stop(&mut self, error: rusqlite::Error) -> Error {
@@ -201,7 +206,7 @@ fn perform(statements: &mut Statements<'_>, task: &Task) -> rusqlite::Result<Out
             statements.remove(letters)?;
             Outcome::Removed
         }
-        Task::Checkpoint | Task::Close { .. } => Outcome::Removed,
+        Task::Look | Task::Close { .. } => Outcome::Removed,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::writer::Task;
 
@@ -33,11 +34,17 @@ impl Tray {
         }
     }
 
-    /// Waits until there is something and takes all of it.
-    pub(super) fn take(&self, into: &mut VecDeque<Task>) {
+    /// Waits until there is something, or no longer than `limit`, and takes what is there.
+    pub(super) fn take(&self, into: &mut VecDeque<Task>, limit: Option<Duration>) {
+        let is_empty = |contents: &mut Contents| contents.tasks.is_empty();
         let contents = self.contents();
-        let waited = self.bell.wait_while(contents, |contents| contents.tasks.is_empty());
-        let mut contents = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut contents = match limit {
+            None => self.bell.wait_while(contents, is_empty).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.bell.wait_timeout_while(contents, limit, is_empty);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
         std::mem::swap(&mut contents.tasks, into);
     }
 

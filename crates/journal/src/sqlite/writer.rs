@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use midwatch_workflow::{RunId, Timestamp};
 
@@ -17,7 +18,8 @@ use super::Options;
 use super::append::Entry;
 use super::committer::{Committer, Outcome};
 use super::tray::Tray;
-use crate::{Appended, Done, Error};
+use crate::commits::{self, Meter};
+use crate::{Appended, Commits, Done, Error};
 
 /// The writer as its journal holds it.
 pub(super) struct Writer {
@@ -27,6 +29,7 @@ pub(super) struct Writer {
 
 /// What the thread and those who append have in common.
 struct Shared {
+    path: PathBuf,
     /// Gone once the file is closed.
     committer: Mutex<Option<Committer>>,
     tray: Tray,
@@ -46,8 +49,8 @@ pub(super) enum Task {
         letters: Vec<u64>,
         reply: SyncSender<Result<(), Error>>,
     },
-    /// The log has grown: nobody waits for this.
-    Checkpoint,
+    /// There is something to do besides writing; nobody waits for it.
+    Look,
     Close {
         reply: SyncSender<Result<(), Error>>,
     },
@@ -94,40 +97,56 @@ impl Shared {
     }
 
     /// `None` if somebody else writes or waits, or this is not the time for it.
-    fn write_lone(&self, entry: &Entry) -> Option<(Result<Appended, Error>, Log)> {
+    fn write_lone(&self, entry: &Entry) -> Option<(Result<Appended, Error>, Left)> {
         if self.is_closing.load(Ordering::Relaxed) || !self.tray.is_empty() {
             return None;
         }
         let mut committer = self.committer.try_lock().ok()?;
         let committer = committer.as_mut()?;
+        let had_unshown = committer.meter.due_in().is_some();
         let outcome = committer.write_lone(entry)?;
-        let log = if committer.is_checkpoint_due() { Log::Long } else { Log::Short };
-        Some((outcome, log))
+        let is_all_done = had_unshown && !committer.is_checkpoint_due();
+        Some((outcome, if is_all_done { Left::Nothing } else { Left::Something }))
     }
 
-    fn checkpoint_if_due(&self) {
-        if let Some(committer) = self.committer().as_mut() {
-            committer.checkpoint_if_due();
+    /// Does what is to be done between commits; says for how long the thread may sleep.
+    fn look(&self) -> Option<Duration> {
+        let mut committer = self.committer();
+        let committer = committer.as_mut()?;
+        committer.checkpoint_if_due();
+        committer.meter.due_in()
+    }
+
+    /// What commits took is written beside the journal while nobody waits for the committer.
+    fn show(&self, figures: impl FnOnce(&mut Meter) -> Option<Commits>) {
+        let figures = self.committer().as_mut().and_then(|committer| figures(&mut committer.meter));
+        if let Some(figures) = figures {
+            commits::show(&self.path, &figures);
         }
     }
 
     fn finish(&self) -> Result<(), Error> {
+        self.show(Meter::take_all);
         self.committer().take().map_or(Ok(()), Committer::finish)
     }
 }
 
-/// Whether the write-ahead log is to be copied into the file.
-enum Log {
-    Short,
-    Long,
+/// Whether the thread has something to do after a commit that was made without it.
+enum Left {
+    Nothing,
+    Something,
 }
 
 impl Writer {
     /// Opens the file and starts the thread.
     pub(super) fn start(path: PathBuf, options: &Options) -> Result<Self, Error> {
         let committer = Mutex::new(Some(Committer::open(path.clone(), options)?));
-        let shared =
-            Arc::new(Shared { committer, tray: Tray::default(), is_closing: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            path: path.clone(),
+            committer,
+            tray: Tray::default(),
+            is_closing: AtomicBool::new(false),
+        });
         let work = Loop {
             shared: Arc::clone(&shared),
             rows_max: options.batch_rows_max,
@@ -142,12 +161,12 @@ impl Writer {
 
     /// Writes an append at once, if nobody else writes or waits and the disk is fast; hands it over otherwise.
     pub(super) fn append(&self, entry: Entry, pending: Pending) {
-        let Some((outcome, log)) = self.shared.write_lone(&entry) else {
+        let Some((outcome, left)) = self.shared.write_lone(&entry) else {
             return self.send(Task::Append(entry, pending));
         };
         pending.answer(outcome);
-        if let Log::Long = log {
-            self.send(Task::Checkpoint);
+        if let Left::Something = left {
+            self.send(Task::Look);
         }
     }
 
@@ -192,18 +211,19 @@ impl Loop {
         let (mut taken, mut batch, mut outcomes) = (VecDeque::new(), Vec::new(), Vec::new());
         loop {
             if taken.is_empty() {
-                self.shared.tray.take(&mut taken);
+                let limit = self.shared.look();
+                self.shared.tray.take(&mut taken, limit);
             }
             let close = self.collect(&mut taken, &mut batch);
-            let stopped = self.shared.write(&batch, &mut outcomes);
-            answer(&mut batch, &mut outcomes, stopped.as_ref());
-            match close {
-                Close::Now(reply) => {
-                    drop(taken);
-                    return drop(reply.send(self.shared.finish()));
-                }
-                Close::No => self.shared.checkpoint_if_due(),
+            if !batch.is_empty() {
+                let stopped = self.shared.write(&batch, &mut outcomes);
+                answer(&mut batch, &mut outcomes, stopped.as_ref());
             }
+            if let Close::Now(reply) = close {
+                drop(taken);
+                return drop(reply.send(self.shared.finish()));
+            }
+            self.shared.show(Meter::take_due);
         }
     }
 
@@ -216,7 +236,7 @@ impl Loop {
         {
             match task {
                 Task::Close { reply } => return Close::Now(reply),
-                Task::Checkpoint => continue,
+                Task::Look => continue,
                 Task::Append(ref entry, _) => bytes += entry.bytes(),
                 Task::Post { ref message, .. } => bytes += message.len(),
                 Task::Remove { .. } => {}
@@ -254,7 +274,7 @@ impl Task {
             Task::Append(_, pending) => pending.answer(Err(error.clone())),
             Task::Post { reply, .. } => drop(reply.send(Err(error.clone()))),
             Task::Remove { reply, .. } | Task::Close { reply } => drop(reply.send(Err(error.clone()))),
-            Task::Checkpoint => {}
+            Task::Look => {}
         }
     }
 }
