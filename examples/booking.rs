@@ -1,13 +1,22 @@
 //! A trip as a saga: flight, hotel, car, and then the payment. If a part fails, what was booked before it is cancelled.
 //!
-//! `cargo run --example booking` plays the agencies in this process; set `AGENCY_URL` for others.
+//! `cargo run --example booking` plays the agencies in this process; set `AGENCY_URL` for others. The same saga runs on
+//! three engines, and [`open`] is all that differs:
+//!
+//! - `--engine embedded`, the default: in this process, on the journal file alone.
+//! - `--engine temporal`, with `--features temporal`: on the server that `TEMPORAL_ADDRESS` names.
+//! - `--engine restate`, with `--features restate`: on the server of `RESTATE_INGRESS_URL` and `RESTATE_ADMIN_URL`.
+//!
+//! With `--stdin` it is a worker: it starts a trip for every line that it reads, and says how each one ended. Started again
+//! after a crash, it goes on with what it left; an id that it is given twice is the same trip.
 
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::env;
+use std::error::Error;
 use std::sync::OnceLock;
 
-use midwatch::{Context, EmbeddedBuilder, Failure, Midwatch, StepContext, StepHttp, step, workflow};
+use midwatch::{Builder, Context, Failure, Midwatch, RunHandle, StepContext, StepHttp, step, workflow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -93,8 +102,8 @@ pub async fn booking(cx: Context, trip: Trip) -> Result<Itinerary, Failure> {
     Ok(Itinerary { flight: flight.id, hotel: hotel.id, car: car.id, payment: payment.id })
 }
 
-/// Everything that the engine may have to call, compensations too.
-pub fn register(builder: EmbeddedBuilder) -> EmbeddedBuilder {
+/// Everything that an engine may have to call, compensations too; the same for every engine.
+pub fn register<K>(builder: Builder<K>) -> Builder<K> {
     builder
         .workflow(booking)
         .step(book_flight)
@@ -113,28 +122,75 @@ fn agency_url() -> &'static str {
     AGENCY.get_or_init(|| env::var("AGENCY_URL").unwrap_or_else(|_| "http://127.0.0.1:8080".to_owned()))
 }
 
+/// The line that changes when the engine does. Each keeps, or mirrors, the same journal in the file.
+async fn open(engine: &str, file: &str) -> Result<Midwatch, Box<dyn Error>> {
+    match engine {
+        "embedded" => Ok(register(Midwatch::embedded(file)).open().await?),
+        #[cfg(feature = "temporal")]
+        "temporal" => Ok(register(Midwatch::temporal(file)).open().await?),
+        #[cfg(feature = "restate")]
+        "restate" => {
+            let ingress = variable("RESTATE_INGRESS_URL", "http://127.0.0.1:8080");
+            let admin = variable("RESTATE_ADMIN_URL", "http://127.0.0.1:9070");
+            // Restate comes back to this address for runs that began here, so it is the same after a restart.
+            let listen = variable("LISTEN", "127.0.0.1:9080").parse()?;
+            Ok(register(Midwatch::restate(file).ingress(ingress).admin(admin).listen(listen)).open().await?)
+        }
+        other => Err(format!("no engine `{other}` here; those on servers need `--features {other}`").into()),
+    }
+}
+
+fn variable(name: &str, default: &str) -> String {
+    env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn trip(id: &str) -> Trip {
+    // A payment that is declined shows what happens when the last part fails.
+    let is_declined = id.ends_with("declined");
+    let card = if is_declined { "tok_chargeDeclined".to_owned() } else { variable("CARD", "tok_visa") };
+    Trip { id: id.to_owned(), to: "Lisbon".to_owned(), cents: 74_000, card }
+}
+
+/// Says how a trip ended: with what was booked, or with how many steps were undone.
+async fn report(id: &str, run: RunHandle<Itinerary>) {
+    match run.result().await {
+        Ok(itinerary) => println!("{id}: {itinerary:?}"),
+        Err(error) => println!("{id}: {error}"),
+    }
+}
+
+/// Starts a trip for every line of the standard input, until it ends.
+async fn work(midwatch: &Midwatch) -> Result<(), Box<dyn Error>> {
+    let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    let mut trips = tokio::task::JoinSet::new();
+    while let Some(id) = lines.recv().await {
+        let run = midwatch.start(booking, trip(&id)).id(id.as_str()).await?;
+        trips.spawn(async move { report(&id, run).await });
+    }
+    trips.join_all().await;
+    Ok(())
+}
+
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn Error>> {
     // Without agencies of your own, they are played here.
     let simulator = midwatch_simulator::Simulator::builder().start().await?;
     if env::var_os("AGENCY_URL").is_none() {
         let _ = AGENCY.set(simulator.payments_url());
     }
 
-    let path = env::var("MIDWATCH_DB").unwrap_or_else(|_| "midwatch.db".to_owned());
-    let midwatch = register(Midwatch::embedded(path)).open().await?;
-    let trip = Trip {
-        id: "trip-7".to_owned(),
-        to: "Lisbon".to_owned(),
-        cents: 74_000,
-        // `tok_chargeDeclined` shows what happens when the last part fails.
-        card: env::var("CARD").unwrap_or_else(|_| "tok_visa".to_owned()),
-    };
-    let run = midwatch.start(booking, trip).id("trip-7").await?;
-    match run.result().await {
-        Ok(itinerary) => println!("run {}: {itinerary:?}", run.id()),
-        // Says how many steps were undone.
-        Err(error) => println!("{error}"),
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let named = arguments.iter().position(|argument| argument == "--engine");
+    let engine = named.and_then(|at| arguments.get(at + 1)).map_or("embedded", String::as_str);
+    let midwatch = open(engine, &variable("MIDWATCH_DB", "midwatch.db")).await?;
+    if arguments.iter().any(|argument| argument == "--stdin") {
+        work(&midwatch).await?;
+    } else {
+        let run = midwatch.start(booking, trip("trip-7")).id("trip-7").await?;
+        report("trip-7", run).await;
     }
     midwatch.shut_down().await;
     simulator.stop().await;

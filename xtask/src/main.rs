@@ -1,6 +1,7 @@
 //! Tasks of the project, run as `cargo xtask TASK`.
 
 mod bench;
+mod conformance;
 mod demo;
 mod release;
 mod score;
@@ -32,6 +33,8 @@ enum Task {
     /// Scores answers where the truth is known.
     #[command(subcommand)]
     Score(score::Score),
+    /// Performs the suite of promises on all three engines, on real servers.
+    Conformance(conformance::Options),
     /// Kills a process at work again and again, and checks that nothing is lost and nothing done twice.
     Soak(soak::Options),
 }
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Bench(bench) => release::or_here(|| bench::run(bench)),
         Task::Score(score) => score::run(&score),
+        Task::Conformance(options) => conformance::run(&options),
         Task::Soak(options) => soak::run(&options),
     }
 }

@@ -56,9 +56,11 @@ fn data_flows_one_way() {
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),
         ("midwatch-recorder", &["midwatch-journal", "midwatch-workflow"]),
-        ("midwatch-engine-embedded", &["midwatch-journal", "midwatch-workflow"]),
-        ("midwatch-engine-restate", &["midwatch-journal", "midwatch-workflow"]),
-        ("midwatch-engine-temporal", &["midwatch-journal", "midwatch-workflow"]),
+        ("midwatch-gates", &["midwatch-workflow"]),
+        ("midwatch-engine-attempt", &["midwatch-gates", "midwatch-journal", "midwatch-workflow"]),
+        ("midwatch-engine-embedded", &["midwatch-engine-attempt", "midwatch-journal", "midwatch-workflow"]),
+        ("midwatch-engine-restate", &["midwatch-engine-attempt", "midwatch-journal", "midwatch-workflow"]),
+        ("midwatch-engine-temporal", &["midwatch-engine-attempt", "midwatch-journal", "midwatch-workflow"]),
         (
             "midwatch-engine-conformance",
             &["midwatch-engine-embedded", "midwatch-journal", "midwatch-macros", "midwatch-workflow"],
@@ -67,6 +69,9 @@ fn data_flows_one_way() {
             "midwatch",
             &[
                 "midwatch-engine-embedded",
+                // Behind features that are off by default.
+                "midwatch-engine-restate",
+                "midwatch-engine-temporal",
                 "midwatch-journal",
                 "midwatch-macros",
                 "midwatch-otlp",
@@ -142,6 +147,34 @@ fn every_source_file_says_what_it_is_for() {
             let is_said = text.starts_with("//!") || text.starts_with("#![doc = include_str!");
             assert!(is_fixture || is_said, "{} does not open with `//!`", path.display());
         }
+    }
+}
+
+#[test]
+fn every_error_code_has_a_page_and_every_page_a_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut codes = BTreeSet::new();
+    for package in std::fs::read_dir(root.join("crates")).expect("the crates") {
+        for (_, text) in sources(&package.expect("a crate").path().join("src")) {
+            codes.extend(
+                text.split("[MW")
+                    .skip(1)
+                    .filter_map(|rest| rest.split_once(']'))
+                    .filter(|(digits, _)| digits.parse::<u16>().is_ok())
+                    .map(|(digits, _)| format!("MW{digits}")),
+            );
+        }
+    }
+    assert!(codes.contains("MW0101"), "codes are looked for in the wrong way: {codes:?}");
+    let folder = root.join("docs/errors");
+    for code in &codes {
+        let page = std::fs::read_to_string(folder.join(format!("{code}.md")));
+        let page = page.unwrap_or_else(|_| panic!("{code} has no page in docs/errors"));
+        assert!(page.starts_with(&format!("# {code}: ")), "the page of {code} has another title");
+    }
+    for page in std::fs::read_dir(folder).expect("the pages") {
+        let name = page.expect("a page").path().file_stem().expect("a name").to_string_lossy().into_owned();
+        assert!(codes.contains(&name), "nothing says {name}, which has a page");
     }
 }
 

@@ -13,7 +13,9 @@ mod exercise;
 pub mod exercises;
 mod harness;
 mod laws;
+pub mod measure;
 mod report;
+pub mod server;
 mod stage;
 mod world;
 

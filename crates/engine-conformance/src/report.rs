@@ -9,6 +9,9 @@ pub struct Report {
     pub total: usize,
     /// How many it passed.
     pub passed: usize,
+    /// What it passed, with a journal that tells it otherwise than the golden one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told_otherwise: Vec<Exception>,
     /// What it cannot do, and says so.
     pub exceptions: Vec<Exception>,
     /// What it failed, with what went wrong.
@@ -32,6 +35,11 @@ impl Report {
             Ok(()) => self.passed += 1,
             Err(why) => self.failures.push(Exception { exercise: exercise.to_owned(), why }),
         }
+    }
+
+    /// Says of an exercise that the journal tells it otherwise, for a documented reason.
+    pub fn tells_otherwise(&mut self, exercise: &str, why: impl Into<String>) {
+        self.told_otherwise.push(Exception { exercise: exercise.to_owned(), why: why.into() });
     }
 
     /// Counts an exercise that the engine cannot do, for a documented reason.

@@ -1,8 +1,7 @@
 //! What messages do to a run.
 
-use midwatch_journal::Open;
-use midwatch_workflow::event::TimerPurpose;
-use midwatch_workflow::{Class, EngineError, EventKind, Message, OpId, ParkReason, Resolution, RunId};
+use midwatch_journal::Status;
+use midwatch_workflow::{EngineError, EventKind, Message, RunId};
 
 use crate::run::{Driver, Reply};
 
@@ -32,85 +31,31 @@ impl Driver {
                 _ => Err(format!("has ended ({}); fork it to go another way", self.fold.summary.status)),
             };
         }
-        match message {
-            Message::Signal { name, payload, id } => {
-                let is_repeat = id.as_ref().is_some_and(|id| self.fold.signal_ids.contains(id));
-                if !is_repeat {
-                    self.record(EventKind::SignalReceived { name, payload, id });
-                }
-            }
-            Message::Cancel { reason, by } => {
-                if !self.fold.is_cancelled {
-                    self.record(EventKind::CancelRequested { class: Class::Cancelled, reason, by });
-                }
-            }
-            Message::Pause { reason, by } => {
-                if !self.fold.is_paused {
-                    self.record(EventKind::Paused { reason, by });
-                }
-            }
-            Message::Resume { by } => {
-                if self.fold.is_paused {
-                    self.record(EventKind::Resumed { by });
-                    self.release_held();
-                }
-            }
-            Message::Resolve { step, resolution, by } => {
-                return self.resolve(step.as_deref(), resolution, by);
-            }
-            Message::Retry { by } => return self.retry(by),
-            Message::RaiseBudget { usd, tokens, by } => {
-                self.record(EventKind::BudgetRaised { usd, tokens, by: by.clone() });
-                self.budget_raised(usd, tokens);
-                for op in self.parked(|_, reason| reason == ParkReason::Budget) {
-                    self.record(EventKind::Resolved { op, resolution: Resolution::Retry, by: by.clone() });
-                }
-            }
-            Message::Fork { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn resolve(&mut self, step: Option<&str>, resolution: Resolution, by: String) -> Result<(), String> {
-        let parked = self.parked(|of, _| step.is_none_or(|step| of == Some(step)));
-        let Some(op) = parked.first().copied() else {
-            return Err(match step {
-                Some(step) => format!("is not parked for step {step}"),
-                None => "is not parked for a person's answer".to_owned(),
-            });
-        };
-        self.record(EventKind::Resolved { op, resolution, by });
-        Ok(())
-    }
-
-    /// Ends retry waits now, answers parked operations with retry, or replays a run that the engine had parked.
-    fn retry(&mut self, by: String) -> Result<(), String> {
-        if self.fold.halted.is_some() {
+        if let (Message::Retry { by }, Some(_)) = (&message, self.fold.halted) {
+            // Mended code goes on from the journal.
             self.reload = true;
-            self.record(EventKind::Unparked { by });
+            self.record(EventKind::Unparked { by: by.clone() });
             return Ok(());
         }
-        let waits: Vec<OpId> = self
-            .fold
-            .open
-            .iter()
-            .filter(|(_, open)| matches!(open, Open::Timer { purpose: TimerPurpose::Retry { .. }, .. }))
-            .map(|(op, _)| *op)
-            .collect();
-        let parked = self.parked(|_, _| true);
-        if waits.is_empty() && parked.is_empty() {
-            return Err(format!("has nothing to retry: it is {}", self.fold.summary.status));
-        }
-        waits.into_iter().for_each(|op| self.fire_now(op));
-        for op in parked {
-            self.record(EventKind::Resolved { op, resolution: Resolution::Retry, by: by.clone() });
+        for event in self.fold.respond(message)? {
+            match event {
+                EventKind::TimerFired { op } => self.fire_now(op),
+                EventKind::Resumed { .. } => {
+                    self.record(event);
+                    self.release_held();
+                }
+                EventKind::BudgetRaised { usd, tokens, .. } => {
+                    self.record(event);
+                    self.budget_raised(usd, tokens);
+                }
+                event => self.record(event),
+            }
         }
         Ok(())
     }
 
     /// Takes a failed run back to before the step that failed.
     fn rewind(&mut self, by: String) -> Result<(), String> {
-        use midwatch_journal::Status;
         if self.fold.summary.status != Status::Failed {
             return Err(format!(
                 "is {}: only a failed run that undid nothing can be retried; fork it",
@@ -123,15 +68,6 @@ impl Driver {
         };
         self.record_rewound(events, to, by);
         Ok(())
-    }
-
-    fn parked(&self, wanted: impl Fn(Option<&str>, ParkReason) -> bool) -> Vec<OpId> {
-        let open = self.fold.open.iter();
-        open.filter_map(|(op, open)| match open {
-            Open::Person { step, reason } if wanted(step.as_deref(), *reason) => Some(*op),
-            _ => None,
-        })
-        .collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::future::BoxFuture;
+use midwatch_engine_attempt::Admissions;
 use midwatch_journal::{Append, Error, Fold, Journal};
 use midwatch_workflow::event::Parent;
 use midwatch_workflow::gate::GateView;
@@ -17,13 +18,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::budget::Budgets;
 use crate::control::by_parent;
-use crate::gate::Gates;
-use crate::queue::Queues;
 use crate::run::{Driver, Found, Input, Reply, channel};
 use crate::timer::Timers;
-use crate::{Options, Registry, board, fork, recovery, seed};
+use crate::{Options, Registry, fork, recovery};
 
 /// The embedded engine. Dropping it stops everything at once, as a crash would; see [`Embedded::shut_down`].
 pub struct Embedded {
@@ -36,9 +34,7 @@ pub(crate) struct Core {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) registry: Registry,
     pub(crate) options: Options,
-    pub(crate) queues: Queues,
-    pub(crate) gates: Gates,
-    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) admissions: Admissions,
     pub(crate) timers: Timers,
     /// The runs in memory. Whoever sends to a run or evicts one holds this lock, so no input is lost between the two.
     active: Mutex<HashMap<RunId, Active>>,
@@ -77,12 +73,9 @@ impl Embedded {
         registry: Registry,
         options: Options,
     ) -> Result<Self, EngineError> {
-        let budgets = open_budgets(&journal, &options).await?;
-        let known = board::known(&options.gates);
+        let admissions = Admissions::open(&journal, options.admissions()).await.map_err(unavailable)?;
         let core = Arc::new(Core {
-            budgets,
-            queues: Queues::new(&options.queues),
-            gates: Gates::new(options.gates.clone(), options.clock, known),
+            admissions,
             loads: Arc::new(Semaphore::new(options.recovery_concurrency.max(1))),
             journal,
             registry,
@@ -98,15 +91,13 @@ impl Embedded {
         let for_search = Arc::clone(&core);
         let open = tokio::task::spawn_blocking(move || recovery::find_open(&for_search)).await;
         let open = open.map_err(|_| EngineError::Stopped)?.map_err(unavailable)?;
-        let tasks = [
+        let showing = Arc::clone(&core);
+        let tasks = Vec::from([
             tokio::spawn(recovery::take_up(Arc::clone(&core), open)).abort_handle(),
             tokio::spawn(recovery::wake_due(Arc::clone(&core))).abort_handle(),
             tokio::spawn(recovery::read_inbox(Arc::clone(&core))).abort_handle(),
-        ];
-        let mut tasks = Vec::from(tasks);
-        if core.options.gates.board.is_some() {
-            tasks.push(tokio::spawn(board::show(Arc::clone(&core))).abort_handle());
-        }
+            tokio::spawn(async move { showing.admissions.show().await }).abort_handle(),
+        ]);
         Ok(Self { core, tasks })
     }
 
@@ -121,13 +112,13 @@ impl Embedded {
             self.core.wait_until_empty().await;
         }
         self.tasks.iter().for_each(AbortHandle::abort);
-        board::show_last(&self.core);
+        self.core.admissions.show_last();
         self.core.close();
     }
 
     /// The gates of all targets that turned up: what they know of their targets, and how many attempts wait at them.
     pub fn gates(&self) -> Vec<GateView> {
-        self.core.gates.views()
+        self.core.admissions.gates()
     }
 
     /// How many runs are in memory.
@@ -219,22 +210,8 @@ impl Core {
 
     fn new_run(&self, workflow: &WorkflowDefinition, new: NewRun) -> (RunStarted, OnDuplicate) {
         let run = RunId::new(self.options.clock.now(), random_bytes());
-        let options = workflow.options();
-        let start = RunStarted {
-            run,
-            workflow: workflow.name().to_string(),
-            workflow_id: new.workflow_id.unwrap_or_else(|| run.into()),
-            input: new.input,
-            timeout: Some(new.timeout.unwrap_or(options.timeout)),
-            budget: new.budget.or(options.budget),
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: new.traceparent,
-            tenant: new.tenant,
-            worker: self.options.worker.clone(),
-        };
-        (start, new.on_duplicate)
+        let on_duplicate = new.on_duplicate;
+        (RunStarted::of(workflow, new, run, self.options.worker.as_str()), on_duplicate)
     }
 
     /// Takes up a new run in memory; its start and its first operations are one append.
@@ -397,12 +374,8 @@ impl Core {
             let result = RunResult::Failed { failure, compensated: 0, resolved: 0 };
             return self.input(parent, Input::ChildEnded { op, result });
         };
-        let mut new = NewRun::new(child.workflow, child.input);
-        new.workflow_id = Some(child.workflow_id);
-        new.tenant.clone_from(&of.tenant);
-        new.traceparent = Some(of.child_traceparent(child.run));
-        let (start, _) = self.new_run(workflow, new);
-        let start = RunStarted { run: child.run, parent: Some(Parent { run: parent, op }), ..start };
+        let start = RunStarted::child(&child, Some(workflow), Parent { run: parent, op }, of);
+        let start = RunStarted { worker: self.options.worker.clone(), ..start };
         // Nobody waits for the start itself: the child's end is what its parent hears of.
         drop(self.launch(workflow, start));
     }
@@ -582,20 +555,6 @@ impl Core {
             let _ = tokio::time::timeout(std::time::Duration::from_millis(50), left).await;
         }
     }
-}
-
-/// Reads what was spent of the budgets that many runs share; without any, nothing is read.
-async fn open_budgets(journal: &Arc<dyn Journal>, options: &Options) -> Result<Arc<Budgets>, EngineError> {
-    let (rules, clock) = (options.budgets.rules(), options.clock);
-    if rules.is_empty() {
-        return Ok(Budgets::new(rules, &[], clock));
-    }
-    let journal = Arc::clone(journal);
-    let spent = tokio::task::spawn_blocking(move || {
-        let spent = seed::spent(&*journal, &rules, clock.now())?;
-        Ok(Budgets::new(rules, &spent, clock))
-    });
-    spent.await.map_err(|_| EngineError::Stopped)?.map_err(unavailable)
 }
 
 fn unavailable(error: Error) -> EngineError {

@@ -6,26 +6,19 @@
 //!
 //! What this crate is not: it decides no retry and no compensation (the workflow core does), and it knows no SQL.
 
-mod attempt;
-mod board;
 mod budget;
-mod clock;
 mod control;
 mod engine;
 mod fork;
-mod gate;
 mod inbox;
 mod options;
-mod place;
-mod queue;
 mod recovery;
 pub mod replay;
 mod run;
-mod seed;
 mod timer;
 
-pub use budget::SharedBudgets;
-pub use clock::Clock;
 pub use engine::Embedded;
 pub use inbox::read_inbox;
-pub use options::{GateOptions, Options, QueueOptions, Registry};
+#[doc(inline)]
+pub use midwatch_engine_attempt::{Clock, GateOptions, QueueOptions, SharedBudgets};
+pub use options::{Options, Registry};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use midwatch_journal::{Fold, effective, recorded};
 use midwatch_workflow::{
-    Event, EventKind, Execution, Mismatch, Op, OpId, OpKind, Outcome, Progress, Timestamp, WorkflowDefinition,
+    Event, EventKind, Execution, Mismatch, Op, OpId, OpKind, Progress, WorkflowDefinition,
 };
 
 /// A run rebuilt in memory.
@@ -49,7 +49,7 @@ pub fn replay(
     for (_, event) in &events[1..] {
         if asks(&event.kind) {
             asked.check(&event.kind, &progress)?;
-        } else if take_in(&mut execution, &event.kind, event.at) {
+        } else if execution.happened(&event.kind, event.at) {
             progress = asked.advance(&mut execution)?;
         }
     }
@@ -69,27 +69,6 @@ fn asks(kind: &EventKind) -> bool {
             | EventKind::Noted { .. }
             | EventKind::Abandoned { .. }
     )
-}
-
-/// Gives an event to the execution as an input; says whether it was one.
-pub(crate) fn take_in(execution: &mut Execution, kind: &EventKind, at: Timestamp) -> bool {
-    match kind {
-        EventKind::AttemptEnded { op, result, charges } => {
-            execution.settle(*op, Outcome::Attempt(result.clone().into(), charges.clone()), at);
-        }
-        EventKind::TimerFired { op } => execution.settle(*op, Outcome::Fired, at),
-        EventKind::ChildEnded { op, result } => {
-            execution.settle(*op, Outcome::Child(result.clone().into()), at)
-        }
-        EventKind::Resolved { op, resolution, .. } => {
-            execution.settle(*op, Outcome::Resolved(resolution.clone()), at);
-        }
-        EventKind::SignalReceived { name, payload, .. } => execution.signal(name, payload.clone(), at),
-        EventKind::CancelRequested { class, reason, .. } => execution.cancel(*class, reason, at),
-        EventKind::BudgetRaised { usd, tokens, .. } => execution.raise_budget(*usd, *tokens, at),
-        _ => return false,
-    }
-    true
 }
 
 /// What the code asked for so far, less what the journal was seen to record.

@@ -3,20 +3,17 @@
 //!
 //! Both are started with the ingress's `send` and awaited with its `attach`. The journal is a file, as it would be.
 
-#[path = "../tests/server/mod.rs"]
-mod server;
-
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use midwatch_engine_conformance::measure::{Amount, Mishap, STEPS, compare};
+use midwatch_engine_conformance::server::RestateServer;
 use midwatch_engine_restate::{Options, Restate};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_workflow::{
@@ -29,95 +26,37 @@ use restate_sdk::endpoint::{self, ContextInternal, Endpoint};
 use restate_sdk::hyper::HyperEndpoint;
 use restate_sdk::serde::Json;
 use restate_sdk::service::{Service, macro_support};
-use server::Server;
-
-const STEPS: u32 = 10;
-/// Runs at once.
-const AT_ONCE: usize = 50;
 
 type Http = Client<HttpConnector, Full<Bytes>>;
-type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> Result<(), Trouble> {
+async fn main() -> Result<(), Mishap> {
     let arguments: Vec<String> = std::env::args().collect();
-    if arguments.iter().any(|argument| argument == "--test") {
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has("--test") {
         return Ok(());
     }
-    let (runs, rounds) =
-        if arguments.iter().any(|argument| argument == "--quick") { (100, 2) } else { (300, 5) };
-    let Some(server) = Server::start() else { return Ok(()) };
+    let amount = match has("--quick") {
+        true => Amount { runs: 100, rounds: 2, lone: 50 },
+        false => Amount { runs: 300, rounds: 5, lone: 50 },
+    };
+    let Some(server) = RestateServer::start() else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let engine = open(&server, folder.path()).await?;
     let http = by_hand(&server).await?;
-    let (mut midwatch, mut direct) = (Vec::new(), Vec::new());
-    for round in 0..=rounds {
-        let ours = rate(runs, |n| ours(&engine, format!("{round}-{n}"))).await?;
-        let theirs = rate(runs, |n| theirs(&http, server.ingress(), format!("{round}-{n}"))).await?;
-        // The first round warms up.
-        if round > 0 {
-            midwatch.push(ours);
-            direct.push(theirs);
-        }
-    }
-    let lone = lone_run(50, |n| ours(&engine, format!("lone-{n}"))).await?;
-    let lone_direct = lone_run(50, |n| theirs(&http, server.ingress(), format!("lone-{n}"))).await?;
+    let by_hand = |id| theirs(&http, server.ingress(), id);
+    let figures = compare("restate", amount, |id| ours(&engine, id), by_hand).await?;
     engine.shut_down().await;
-    report(&arguments, median(&mut midwatch), median(&mut direct), lone, lone_direct);
+    say(&figures.told(has("--json")));
     Ok(())
 }
 
 #[allow(clippy::print_stdout)]
-fn report(arguments: &[String], midwatch: f64, direct: f64, lone: Duration, lone_direct: Duration) {
-    let overhead = direct / midwatch - 1.0;
-    let [lone, lone_direct] = [lone, lone_direct].map(|time| time.as_secs_f64() * 1e3);
-    if arguments.iter().any(|argument| argument == "--json") {
-        let figures = serde_json::json!({
-            "steps_per_s": midwatch.round(), "direct_steps_per_s": direct.round(),
-            "overhead": (overhead * 1000.0).round() / 1000.0,
-            "lone_run_ms": lone, "direct_lone_run_ms": lone_direct,
-        });
-        println!("{figures}");
-    } else {
-        println!("{STEPS} steps a run, {AT_ONCE} runs at once, medians");
-        println!("midwatch   {midwatch:>8.0} steps/s   a lone run {lone:>6.1} ms");
-        println!("by hand    {direct:>8.0} steps/s   a lone run {lone_direct:>6.1} ms");
-        println!("overhead   {:>8.1} %", overhead * 100.0);
-    }
+fn say(line: &str) {
+    println!("{line}");
 }
 
-async fn rate<F: Future<Output = Result<(), Trouble>>>(
-    runs: usize,
-    run: impl Fn(usize) -> F,
-) -> Result<f64, Trouble> {
-    let begun = Instant::now();
-    let mut all = stream::iter(0..runs).map(run).buffer_unordered(AT_ONCE);
-    while let Some(ended) = all.next().await {
-        ended?;
-    }
-    Ok(runs as f64 * f64::from(STEPS) / begun.elapsed().as_secs_f64())
-}
-
-async fn lone_run<F: Future<Output = Result<(), Trouble>>>(
-    runs: usize,
-    run: impl Fn(usize) -> F,
-) -> Result<Duration, Trouble> {
-    let mut times = Vec::new();
-    for n in 0..runs {
-        let begun = Instant::now();
-        run(n).await?;
-        times.push(begun.elapsed());
-    }
-    times.sort();
-    Ok(times[times.len() / 2])
-}
-
-fn median(rates: &mut [f64]) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
-async fn open(server: &Server, folder: &std::path::Path) -> Result<Restate, Trouble> {
+async fn open(server: &RestateServer, folder: &std::path::Path) -> Result<Restate, Mishap> {
     let mut registry = Registry::default();
     let echo = || step_fn("echo", |_: StepContext, n: u32| async move { Ok(n + 1) });
     registry.add_step(StepDefinition::of(echo()));
@@ -135,7 +74,7 @@ async fn open(server: &Server, folder: &std::path::Path) -> Result<Restate, Trou
     Ok(Restate::open(Arc::new(journal), registry, options).await?)
 }
 
-async fn ours(engine: &Restate, id: String) -> Result<(), Trouble> {
+async fn ours(engine: &Restate, id: String) -> Result<(), Mishap> {
     let new =
         NewRun { workflow_id: Some(WorkflowId::new(id)?), ..NewRun::new("ten-steps", Payload::of(&0)?) };
     let started = engine.start(new).await?;
@@ -146,7 +85,7 @@ async fn ours(engine: &Restate, id: String) -> Result<(), Trouble> {
 }
 
 /// The same by hand: a handler with ten `run`s, behind the SDK's endpoint on a listener without Nagle's delay.
-async fn by_hand(server: &Server) -> Result<Http, Trouble> {
+async fn by_hand(server: &RestateServer) -> Result<Http, Mishap> {
     let listener = tokio::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     let uri = format!("http://{}", listener.local_addr()?);
     let endpoint = HyperEndpoint::new(
@@ -200,7 +139,7 @@ impl Service for ByHand {
     }
 }
 
-fn service() -> Result<d::Service, Trouble> {
+fn service() -> Result<d::Service, Mishap> {
     let handler = d::Handler {
         abort_timeout: None,
         documentation: None,
@@ -241,14 +180,14 @@ fn service() -> Result<d::Service, Trouble> {
     })
 }
 
-async fn theirs(http: &Http, ingress: String, id: String) -> Result<(), Trouble> {
+async fn theirs(http: &Http, ingress: String, id: String) -> Result<(), Mishap> {
     ask(http, "POST", format!("{ingress}/by-hand/{id}/run/send"), "0".to_owned()).await?;
     let output =
         ask(http, "GET", format!("{ingress}/restate/workflow/by-hand/{id}/attach"), String::new()).await?;
     if output == STEPS.to_string() { Ok(()) } else { Err(output.into()) }
 }
 
-async fn ask(http: &Http, method: &str, uri: String, body: String) -> Result<String, Trouble> {
+async fn ask(http: &Http, method: &str, uri: String, body: String) -> Result<String, Mishap> {
     let mut request = http::Request::builder().method(method).uri(&uri);
     if !body.is_empty() {
         request = request.header("content-type", "application/json");

@@ -6,13 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use midwatch_engine_attempt::Admissions;
 use midwatch_journal::{Journal, RunQuery};
+use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{
     Engine, EngineError, EventKind, Message, NewRun, OnDuplicate, Registry, RunId, RunResult, RunStarted,
-    Started, WorkflowDefinition,
+    Started,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use crate::Options;
 use crate::client::{AGAIN, Address, Client, Invocation, ServerError, sent_at};
@@ -29,6 +32,14 @@ pub struct Restate {
     listens: SocketAddr,
     /// Runs that were started here, as Restate addresses them.
     known: Mutex<HashMap<RunId, (Address, String)>>,
+    /// Shows other processes how the gates stand.
+    showing: AbortHandle,
+}
+
+impl Drop for Restate {
+    fn drop(&mut self) {
+        self.showing.abort();
+    }
 }
 
 /// How long whoever sends a message waits for the run's own answer. Restate has the message by then in any case.
@@ -51,10 +62,13 @@ impl Restate {
         let listens = listener.local_addr().map_err(unavailable)?;
         let client = Client::new(&options.ingress, &options.admin);
         let uri = options.advertise.clone().unwrap_or_else(|| format!("http://{listens}"));
-        let host = Host::new(journal, registry, options);
+        let admissions = Admissions::open(&journal, options.admissions()).await.map_err(unavailable)?;
+        let host = Host::new(journal, registry, admissions, options);
         let server = Server::start(Arc::clone(&host), listener).map_err(|why| unavailable(Wrong(why)))?;
         client.register(&uri).await.map_err(unavailable)?;
-        Ok(Self { host, client, server, listens, known: Mutex::default() })
+        let showing = Arc::clone(&host);
+        let showing = tokio::spawn(async move { showing.admissions.show().await }).abort_handle();
+        Ok(Self { host, client, server, listens, known: Mutex::default(), showing })
     }
 
     /// The address that this process listens on.
@@ -65,6 +79,11 @@ impl Restate {
     /// How many runs are in memory here.
     pub fn runs_in_memory(&self) -> usize {
         self.host.runs_in_memory()
+    }
+
+    /// The gates of all targets that turned up: what they know of their targets, and how many attempts wait at them.
+    pub fn gates(&self) -> Vec<GateView> {
+        self.host.admissions.gates()
     }
 
     /// What the server says of a run that the journal does not: whether it backs off, is paused, or has no code.
@@ -88,6 +107,7 @@ impl Restate {
             tracing::warn!("attempts were still under way at the end of the drain limit");
         }
         self.server.abort();
+        self.host.admissions.show_last();
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<RunId, (Address, String)>> {
@@ -105,30 +125,11 @@ impl Restate {
         Ok((Address { service: self.host.service(&summary.workflow), key }, None))
     }
 
-    fn new_run(&self, workflow: &WorkflowDefinition, new: NewRun) -> RunStarted {
-        let run = RunId::new(now(), random_bytes());
-        let options = workflow.options();
-        RunStarted {
-            run,
-            workflow: workflow.name().to_string(),
-            workflow_id: new.workflow_id.unwrap_or_else(|| run.into()),
-            input: new.input,
-            timeout: Some(new.timeout.unwrap_or(options.timeout)),
-            budget: new.budget.or(options.budget),
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: new.traceparent,
-            tenant: new.tenant,
-            worker: String::new(),
-        }
-    }
-
     async fn begin(&self, new: NewRun) -> Result<Started, EngineError> {
         let workflow = self.host.registry.workflow(&new.workflow);
         let workflow = workflow.ok_or_else(|| EngineError::UnknownWorkflow(new.workflow.to_string()))?;
         let on_duplicate = new.on_duplicate;
-        let start = self.new_run(workflow, new);
+        let start = RunStarted::of(workflow, new, RunId::new(now(), random_bytes()), "");
         let address = Address { service: self.host.service(&start.workflow), key: service_key(&start) };
         let input = RunInput { start, at: sent_at() };
         let accepted = self.client.start(&address, &input).await.map_err(unavailable)?;

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use midwatch_engine_attempt::Admissions;
 use midwatch_journal::Journal;
 use midwatch_workflow::{Registry, RunId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 
 use crate::Options;
-use crate::queue::Queues;
 use crate::translate::service_name;
 
 /// What all runs of this process share.
@@ -17,7 +17,7 @@ pub(crate) struct Host {
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) registry: Registry,
     pub(crate) options: Options,
-    pub(crate) queues: Queues,
+    pub(crate) admissions: Admissions,
     /// The runs in memory, and whether the engine has parked them.
     runs: Mutex<HashMap<RunId, Active>>,
     /// Who waits for what comes of a letter.
@@ -49,9 +49,14 @@ pub(crate) struct Presence {
 }
 
 impl Host {
-    pub(crate) fn new(journal: Arc<dyn Journal>, registry: Registry, options: Options) -> Arc<Self> {
+    pub(crate) fn new(
+        journal: Arc<dyn Journal>,
+        registry: Registry,
+        admissions: Admissions,
+        options: Options,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            queues: Queues::new(&options.queues),
+            admissions,
             journal,
             registry,
             options,

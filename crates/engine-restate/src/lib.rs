@@ -8,17 +8,14 @@
 //! What this crate is not: it retries nothing and compensates nothing (the workflow core does), and it reads no journal to
 //! decide where a run goes, but for lost attempts and patches, which it knows from there.
 
-mod attempt;
 mod client;
 mod control;
 mod endpoint;
 mod engine;
 mod host;
-mod input;
 mod mirror;
 mod options;
 mod park;
-mod queue;
 mod run;
 mod session;
 mod translate;
@@ -26,4 +23,6 @@ mod work;
 
 pub use client::{Invocation, ServerError};
 pub use engine::Restate;
+#[doc(inline)]
+pub use midwatch_engine_attempt::{GateOptions, QueueOptions, SharedBudgets};
 pub use options::Options;

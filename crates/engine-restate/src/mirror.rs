@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use midwatch_engine_attempt::Durable;
 use midwatch_journal::{Append, Appended, Error, Fold, Journal, Status};
 use midwatch_workflow::event::Note;
 use midwatch_workflow::{Event, EventKind, Mismatch, Op, OpId, ParkReason, RunId, RunStarted, Timestamp};
@@ -27,6 +28,8 @@ pub(crate) struct Mirror {
     earlier: HashSet<OpId>,
     /// Said and not written yet.
     unwritten: Vec<Event>,
+    /// Attempts that wait until what is unwritten is durable.
+    waiting: Vec<Durable>,
     /// Whether an earlier life of the run left it parked by the engine; what is new says that it no longer is.
     was_parked: bool,
     /// The time of the last event: times do not step back.
@@ -91,6 +94,7 @@ impl Mirror {
             earlier: HashSet::new(),
             was_parked: false,
             unwritten: Vec::new(),
+            waiting: Vec::new(),
             last,
             progress: Arc::new(Progress { durable: AtomicU64::new(known), ..Progress::default() }),
             sent: known,
@@ -188,6 +192,11 @@ impl Mirror {
         self.ahead.push_back(event);
     }
 
+    /// Tells these when all that was said so far is durable.
+    pub(crate) fn tell_when_durable(&mut self, waiting: Vec<Durable>) {
+        self.waiting.extend(waiting);
+    }
+
     /// Whether an attempt was asked for in an earlier life of the run, and what the journal says of it.
     pub(crate) fn is_earlier(&mut self, op: OpId) -> bool {
         self.skip();
@@ -256,9 +265,15 @@ impl Mirror {
         let append = Append::new(self.run, first, &events, summary)?;
         self.sent += events.len() as u64;
         let (progress, upto) = (Arc::clone(&self.progress), self.sent);
+        let waiting = std::mem::take(&mut self.waiting);
         let done = move |result| {
             match result {
-                Ok(Appended::Written) => drop(progress.durable.fetch_max(upto, Ordering::AcqRel)),
+                Ok(Appended::Written) => {
+                    progress.durable.fetch_max(upto, Ordering::AcqRel);
+                    for durable in waiting {
+                        let _ = durable.send(());
+                    }
+                }
                 Ok(Appended::Duplicate(run)) => drop(progress.failed.set(Error::Conflict { run, number: 1 })),
                 Err(error) => drop(progress.failed.set(error)),
             }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use midwatch_engine_attempt::{AdmissionOptions, Clock, GateOptions, QueueOptions, SharedBudgets};
 use midwatch_workflow::Name;
 
 /// How a host behaves.
@@ -24,8 +25,12 @@ pub struct Options {
     pub prefix: String,
     /// Restate's public keys (`publickeyv1_…`); if there are any, requests that none of them signed are refused.
     pub identity_keys: Vec<String>,
-    /// How many attempts of a named queue this process runs at once; a queue without an entry has no limit.
-    pub queues: HashMap<Name, usize>,
+    /// The limits of named queues in this process; a queue without an entry has none.
+    pub queues: HashMap<Name, QueueOptions>,
+    /// The gates of targets in this process; all that a step names have one, unless they are turned off.
+    pub gates: GateOptions,
+    /// Budgets that many runs share, as far as this process makes their attempts.
+    pub budgets: SharedBudgets,
     /// The longest that any attempt may take; Restate leaves an invocation alone for as long.
     ///
     /// An attempt that takes longer than this is cut by the server and done again, for ever.
@@ -51,10 +56,22 @@ impl Options {
             prefix: String::new(),
             identity_keys: Vec::new(),
             queues: HashMap::new(),
+            gates: GateOptions::default(),
+            budgets: SharedBudgets::default(),
             attempt_max: Duration::from_secs(3600),
             retention: Duration::from_secs(7 * 24 * 3600),
             linger: Duration::from_secs(10),
             drain: Duration::from_secs(30),
+        }
+    }
+
+    pub(crate) fn admissions(&self) -> AdmissionOptions {
+        AdmissionOptions {
+            worker: self.worker.clone(),
+            clock: Clock::system(),
+            queues: self.queues.clone(),
+            gates: self.gates.clone(),
+            budgets: self.budgets.clone(),
         }
     }
 }

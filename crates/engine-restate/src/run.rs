@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use midwatch_engine_attempt::{Places, RunAccount};
 use midwatch_journal::{Error, Open};
-use midwatch_workflow::event::WaitReason;
+use midwatch_workflow::event::{Parent, WaitReason};
 use midwatch_workflow::{
     Advanced, Attempt, Charge, Child, Class, Ended, EventKind, Execution, Failure, Mismatch, Op, OpId,
     OpKind, ParkReason, Progress, Recorded, RunInfo, RunResult, RunStarted, Timestamp, WorkflowDefinition,
@@ -18,15 +19,13 @@ use restate_sdk_shared_core::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
 
-use crate::attempt::Told;
 use crate::host::{Host, Presence};
 use crate::mirror::Mirror;
-use crate::queue::Permit;
 use crate::session::{Broken, Session};
 use crate::translate::{
-    AttemptDone, Letter, MAILBOX, RunInput, child_result, completed, encode, failed, output_of, service_key,
+    AttemptDone, Letter, MAILBOX, RunInput, completed, encode, failed, output_of, service_key,
 };
-use crate::work::Running;
+use crate::work::{Running, Told};
 
 /// Why a driver stops before its run has ended.
 pub(crate) enum Stop {
@@ -70,7 +69,9 @@ pub(crate) struct Driver {
     pub(crate) session: Session,
     pub(crate) mirror: Mirror,
     pub(crate) presence: Presence,
-    execution: Option<Execution>,
+    pub(crate) execution: Option<Execution>,
+    /// What the run spends, if any budget concerns it and it spends at all.
+    pub(crate) account: Option<Arc<RunAccount>>,
     pub(crate) info: Arc<RunInfo>,
     start: RunStarted,
     /// The time of the last input.
@@ -81,8 +82,8 @@ pub(crate) struct Driver {
     deadline: Option<NotificationHandle>,
     /// Attempts that Restate says must be made here.
     due: BTreeSet<OpId>,
-    /// Places in queues that were taken for attempts before they start.
-    pub(crate) places: BTreeMap<OpId, Permit>,
+    /// What attempts that have not started have of the places that they need.
+    pub(crate) places: BTreeMap<OpId, Places>,
     /// Attempts under way here, until Restate has recorded their ends.
     pub(crate) running: BTreeMap<OpId, Running>,
     pub(crate) tell: UnboundedSender<Told>,
@@ -138,7 +139,7 @@ impl Driver {
         let recorded = Recorded { ops: mirror.ops_ahead(), patches: mirror.patches_ahead() };
         let execution = Execution::new(workflow, start.clone(), at, recorded);
         let mailbox = session.vm.create_signal_handle(MAILBOX.to_owned())?;
-        let info = RunInfo::of(&start, 0);
+        let info = Arc::new(RunInfo::of(&start, 0));
         let (tell, told) = unbounded_channel();
         let presence = host.enter(run);
         mirror.is_ahead();
@@ -148,7 +149,8 @@ impl Driver {
             mirror,
             presence,
             execution: Some(execution),
-            info: Arc::new(info),
+            account: None,
+            info,
             start,
             at,
             waits: BTreeMap::new(),
@@ -191,7 +193,7 @@ impl Driver {
     pub(crate) fn record(&mut self, kind: EventKind, at: Timestamp) -> Result<(), Stop> {
         self.at = self.at.max(at);
         if let Some(execution) = &mut self.execution {
-            crate::input::take_in(execution, &kind, self.at);
+            execution.happened(&kind, self.at);
         }
         Ok(self.mirror.tell(kind, self.at)?)
     }
@@ -200,19 +202,8 @@ impl Driver {
     async fn advance(&mut self) -> Result<(), Stop> {
         let Some(execution) = &mut self.execution else { return Ok(()) };
         let Advanced { ops, progress } = execution.advance();
-        match progress {
-            Progress::Panicked(message) => {
-                let message = format!(
-                    "the workflow's code panicked: {message}; mend it and start again, nothing is lost"
-                );
-                return Err(Stop::Halted(ParkReason::Panicked, message));
-            }
-            Progress::Stray => {
-                let message = "the workflow awaits something that is no operation of its context, \
-                               e.g. a timer or channel of the runtime: use cx.sleep, cx.signal or a step";
-                return Err(Stop::Halted(ParkReason::Stray, message.to_owned()));
-            }
-            Progress::Waiting | Progress::Done(_) => {}
+        if let Some((reason, message)) = progress.obstacle() {
+            return Err(Stop::Halted(reason, message));
         }
         // What is dropped as soon as it was asked for is never begun.
         let dropped: BTreeSet<OpId> =
@@ -253,7 +244,7 @@ impl Driver {
         if self.host.is_stopping() {
             return Some(WaitReason::Stopping);
         }
-        self.take_place(op.id, attempt)
+        self.take_places(op.id, attempt)
     }
 
     async fn perform(&mut self, op: Op, dropped: &BTreeSet<OpId>) -> Result<(), Stop> {
@@ -296,21 +287,9 @@ impl Driver {
     }
 
     fn call(&mut self, op: OpId, child: &Child) -> Result<(), Stop> {
-        let options = self.host.registry.workflow(&child.workflow).map(|workflow| *workflow.options());
-        let start = RunStarted {
-            run: child.run,
-            workflow: child.workflow.to_string(),
-            workflow_id: child.workflow_id.clone(),
-            input: child.input.clone(),
-            timeout: options.map(|options| options.timeout),
-            budget: options.and_then(|options| options.budget),
-            parent: Some(midwatch_workflow::event::Parent { run: self.start.run, op }),
-            forked_from: None,
-            key_base: None,
-            traceparent: Some(self.info.child_traceparent(child.run)),
-            tenant: None,
-            worker: String::new(),
-        };
+        let parent = Parent { run: self.start.run, op };
+        let start =
+            RunStarted::child(child, self.host.registry.workflow(&child.workflow), parent, &self.info);
         let target = Target {
             service: self.host.service(&child.workflow),
             handler: "run".to_owned(),
@@ -348,7 +327,7 @@ impl Driver {
 
     /// Stops what is no longer wanted. Whether an attempt had begun, and what it spent, stands in Restate's history too.
     async fn abandon(&mut self, op: OpId, lost: Option<Vec<Charge>>) -> Result<(), Stop> {
-        self.release_place(op);
+        self.release_places(op);
         let Some(Wait::Attempt { handle, .. }) = self.waits.remove(&op) else { return Ok(()) };
         // What Restate has said must be made, and was not proposed yet, is answered now.
         let was_due = self.due.remove(&op);
@@ -461,7 +440,7 @@ impl Driver {
                 self.reported(op);
                 Ok(())
             }
-            Told::Admitted(op, permit) => self.admitted(op, permit),
+            Told::Admitted(op, place) => self.admitted(op, place),
             Told::NotAdmitted(op) => self.not_admitted(op),
         }
     }
@@ -501,7 +480,7 @@ impl Driver {
                         Value::Failure(failure) => failed(failure.code, &failure.message),
                         other => return Err(Broken::Failed(format!("a child that ends as {other:?}")).into()),
                     };
-                    self.record(EventKind::ChildEnded { op, result: child_result(result) }, at)
+                    self.record(EventKind::ChildEnded { op, result: result.into() }, at)
                 }
                 None => Ok(()),
             },

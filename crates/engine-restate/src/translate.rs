@@ -102,14 +102,6 @@ pub(crate) fn failed(code: u16, message: &str) -> RunResult {
     })
 }
 
-/// A child's end, as its parent records it.
-pub(crate) fn child_result(result: RunResult) -> Ended {
-    match result {
-        RunResult::Completed(output) => Ended::Ok(output),
-        RunResult::Failed { failure, .. } => Ended::Failed(failure),
-    }
-}
-
 /// Now, by the system's clock.
 pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

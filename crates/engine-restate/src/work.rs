@@ -3,26 +3,46 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use midwatch_engine_attempt::{Account, Limits, OwnBudget, Permit, Place, Places, Report, Reports, make};
 use midwatch_journal::Open;
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Attempt, AttemptInfo, Charge, Class, Ended, EventKind, Failure, OpId, ParkReason, Payload, StepContext,
+    Amount, Attempt, AttemptInfo, Charge, Class, Ended, EventKind, Failure, OpId, ParkReason, Payload,
+    StepContext,
 };
 use tokio::task::AbortHandle;
 
-use crate::attempt::{self, Limits, Reports, Told};
-use crate::queue::Permit;
 use crate::run::{Driver, Stop, Wait};
 use crate::translate::{AttemptDone, encode, now};
 
-/// An attempt that has a place, waits for one, or is under way here.
+/// What an attempt tells its run.
+pub(crate) enum Told {
+    /// It ended.
+    Ended(OpId, Result<Payload, Failure>, Vec<Charge>),
+    /// It has something to report.
+    Reported(OpId),
+    /// A place that it waited for has come free.
+    Admitted(OpId, Place),
+    /// It has waited too long for its places.
+    NotAdmitted(OpId),
+}
+
+/// An attempt that waits for its places, or is under way here.
 pub(crate) struct Running {
-    /// `None` before it starts, or if it ended at once.
+    /// `None` if it ended at once.
     task: Option<AbortHandle>,
+    /// `None` before it starts.
     reports: Option<Arc<Reports>>,
     /// Kept until Restate has recorded the end: others start only then.
     _permit: Option<Permit>,
     is_proposed: bool,
+}
+
+impl Running {
+    /// Whether it waits for its places.
+    fn waits(&self) -> bool {
+        self.reports.is_none() && !self.is_proposed
+    }
 }
 
 impl Drop for Running {
@@ -34,19 +54,15 @@ impl Drop for Running {
 }
 
 impl Driver {
-    /// Takes a place in the attempt's queue, or says that there is none.
-    pub(crate) fn take_place(&mut self, op: OpId, attempt: &Attempt) -> Option<WaitReason> {
-        let queue = self.host.queues.limited(attempt.queue.as_ref())?;
-        match queue.try_enter() {
-            Some(permit) => {
-                self.places.insert(op, permit);
-                None
-            }
-            None => Some(WaitReason::Queue),
+    /// Takes an attempt's places as far as they are free, and says which one it must wait for.
+    pub(crate) fn take_places(&mut self, op: OpId, attempt: &Attempt) -> Option<WaitReason> {
+        if !Places::are_needed(&self.host.admissions, attempt.into()) {
+            return None;
         }
+        self.places.entry(op).or_default().take(&self.host.admissions, attempt.into())
     }
 
-    pub(crate) fn release_place(&mut self, op: OpId) {
+    pub(crate) fn release_places(&mut self, op: OpId) {
         self.places.remove(&op);
     }
 
@@ -66,73 +82,109 @@ impl Driver {
         if self.host.is_stopping() {
             return Ok(());
         }
-        let queue = self.host.queues.limited(attempt.queue.as_ref()).cloned();
-        let permit = self.places.remove(&op).or_else(|| queue.as_ref()?.try_enter());
-        match queue.filter(|_| permit.is_none()) {
-            None => self.launch(op, permit),
-            Some(queue) => {
-                let (admitted, tell) = (queue.wait(attempt.priority), self.tell.clone());
-                let limit = attempt.queue_timeout;
-                let task = tokio::spawn(async move {
-                    let told = match tokio::time::timeout(limit, admitted).await {
-                        Ok(Ok(permit)) => Told::Admitted(op, permit),
-                        Ok(Err(_)) | Err(_) => Told::NotAdmitted(op),
-                    };
-                    let _ = tell.send(told);
-                });
-                let waiting = Running {
-                    task: Some(task.abort_handle()),
-                    reports: None,
-                    _permit: None,
-                    is_proposed: false,
-                };
-                self.running.insert(op, waiting);
+        let (attempt, limit) = (attempt.clone(), attempt.queue_timeout);
+        let Some(waits) = self.take_places(op, &attempt) else { return self.launch(op) };
+        self.await_place(op, &attempt, waits);
+        let tell = self.tell.clone();
+        // The limit is for the whole wait, in the queue and at the gate.
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(limit).await;
+            let _ = tell.send(Told::NotAdmitted(op));
+        });
+        let task = Some(task.abort_handle());
+        self.running.insert(op, Running { task, reports: None, _permit: None, is_proposed: false });
+        Ok(())
+    }
+
+    fn await_place(&mut self, op: OpId, attempt: &Attempt, waits: WaitReason) {
+        let tell = self.tell.clone();
+        let admit = move |place| drop(tell.send(Told::Admitted(op, place)));
+        self.places.entry(op).or_default().wait(&self.host.admissions, attempt.into(), waits, admit);
+    }
+
+    /// A place that an attempt waited for has come free, unless the attempt is no longer wanted.
+    pub(crate) fn admitted(&mut self, op: OpId, place: Place) -> Result<(), Stop> {
+        let waits_still = self.running.get(&op).is_some_and(Running::waits);
+        let Some(Wait::Attempt { attempt, .. }) = self.waits.get(&op).filter(|_| waits_still) else {
+            return Ok(());
+        };
+        let attempt = attempt.clone();
+        self.places.entry(op).or_default().add(place);
+        match self.take_places(op, &attempt) {
+            None => self.launch(op),
+            Some(waits) => {
+                self.await_place(op, &attempt, waits);
                 Ok(())
             }
         }
     }
 
-    /// An attempt's turn in its queue has come, unless it is no longer wanted.
-    pub(crate) fn admitted(&mut self, op: OpId, permit: Permit) -> Result<(), Stop> {
-        match self.running.remove(&op) {
-            Some(_) => self.launch(op, Some(permit)),
-            None => Ok(()),
-        }
-    }
-
-    /// An attempt has waited too long for its turn.
+    /// An attempt has waited too long for its places.
     pub(crate) fn not_admitted(&mut self, op: OpId) -> Result<(), Stop> {
-        let Some(Wait::Attempt { attempt, .. }) = self.waits.get(&op) else { return Ok(()) };
-        let message = format!("no place in queue within {:?}", attempt.queue_timeout);
+        let waits_still = self.running.get(&op).is_some_and(Running::waits);
+        let Some(Wait::Attempt { attempt, .. }) = self.waits.get(&op).filter(|_| waits_still) else {
+            return Ok(());
+        };
+        let places = self.places.remove(&op).unwrap_or_default();
+        let missing = places.missing(attempt.as_ref().into());
+        let message = format!("{missing} within {:?}", attempt.queue_timeout);
         self.propose(op, Some(Ended::Failed(Failure::new(Class::Timeout, message))), Vec::new())
     }
 
-    fn launch(&mut self, op: OpId, permit: Option<Permit>) -> Result<(), Stop> {
+    fn launch(&mut self, op: OpId) -> Result<(), Stop> {
         let Some(Wait::Attempt { attempt, .. }) = self.waits.get(&op) else { return Ok(()) };
+        let attempt = attempt.clone();
         let Some(step) = self.host.registry.step(&attempt.step).cloned() else { return Ok(()) };
-        let limits = Limits { timeout: attempt.timeout, heartbeat: attempt.heartbeat };
-        let input = attempt.input.clone();
-        let reports = Reports::new(op, self.tell.clone());
-        let cx = self.step_context(attempt, &reports);
+        let Places { permit, pass, .. } = self.places.remove(&op).unwrap_or_default();
+        let account = self.account(&attempt);
+        if let Some(failure) = account.as_ref().and_then(|account| account.reached()) {
+            return self.propose(op, Some(Ended::Failed(failure)), Vec::new());
+        }
+        let gate = pass.as_ref().map(|pass| Arc::clone(pass.gate()));
+        let tell = self.tell.clone();
+        // A run that is gone takes no reports, and needs none.
+        let reports = Reports::new(gate, account, move || drop(tell.send(Told::Reported(op))));
+        let cx = self.step_context(&attempt, &reports);
         if let Some(Open::Attempt { started: None, .. }) = self.mirror.fold.open.get(&op) {
             self.mirror.put_aside(EventKind::AttemptStarted { op }, now());
         }
-        let mut body = Box::pin(attempt::run(step, cx, input, limits, Arc::clone(&reports)));
+        let limits = Limits::from(&*attempt);
+        let mut body = Box::pin(make(step, cx, attempt.input, limits, Arc::clone(&reports)));
         let running = Running { task: None, reports: Some(reports), _permit: permit, is_proposed: false };
         self.running.insert(op, running);
         // An attempt that ends without waiting needs no task of its own.
         if let Some((result, charges)) = body.as_mut().now_or_never() {
+            pass.into_iter().for_each(|pass| pass.ended(&result, &charges));
             return self.attempt_ended(op, result, charges);
         }
         let tell = self.tell.clone();
         let task = tokio::spawn(async move {
             let (result, charges) = body.await;
+            pass.into_iter().for_each(|pass| pass.ended(&result, &charges));
             let _ = tell.send(Told::Ended(op, result, charges));
         });
         if let Some(running) = self.running.get_mut(&op) {
             running.task = Some(task.abort_handle());
         }
         Ok(())
+    }
+
+    /// What an attempt draws on; nothing if no budget concerns it.
+    fn account(&mut self, attempt: &Attempt) -> Option<Arc<Account>> {
+        let run = match &self.account {
+            Some(run) => Arc::clone(run),
+            None => {
+                let execution = self.execution.as_ref();
+                let own = OwnBudget {
+                    budget: execution.and_then(|execution| execution.budget()),
+                    cleared: execution.and_then(|execution| execution.cleared()),
+                    spent: Amount::from(&self.mirror.fold.summary.spent),
+                };
+                let run = self.host.admissions.account(&self.info, own, attempt.budget.as_ref())?;
+                Arc::clone(self.account.insert(run))
+            }
+        };
+        Some(run.attempt(&attempt.step, attempt.budget, attempt.undoes.is_some()))
     }
 
     fn step_context(&self, attempt: &Attempt, reports: &Arc<Reports>) -> StepContext {
@@ -169,8 +221,9 @@ impl Driver {
 
     pub(crate) fn reported(&mut self, op: OpId) {
         let report = self.running.get(&op).and_then(|running| running.reports.as_ref()?.take());
-        if let Some((progress, charges)) = report {
+        if let Some(Report { progress, charges, replies, .. }) = report {
             self.mirror.put_aside(EventKind::Heartbeat { op, progress, charges }, now());
+            self.mirror.tell_when_durable(replies);
         }
     }
 

@@ -1,8 +1,6 @@
 //! Kills, as `kill -9` does, of the process, of the server with its storage on disk, and of both, in the middle of a step,
 //! of a timer and of a compensation: no run is lost, nothing is done twice, and the journal tells the same story.
 
-mod server;
-
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midwatch_engine_conformance::check_laws;
+use midwatch_engine_conformance::server::{RestateServer, free_ports};
 use midwatch_engine_restate::{Options, Restate};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::story::story_without_crashes;
@@ -20,7 +19,6 @@ use midwatch_workflow::{
     RetryPolicy, RunResult, StepContext, StepDefinition, StepOptions, WorkflowDefinition, WorkflowId,
     step_fn, workflow_fn,
 };
-use server::Server;
 
 /// Set for the process that a test starts from its own program: the folder that it works in.
 const FOLDER: &str = "MIDWATCH_TEST_FOLDER";
@@ -52,9 +50,9 @@ async fn both_killed_at_once_go_on_together() {
 }
 
 async fn survive(victim: Victim) {
-    let Some(mut server) = Server::start() else { return };
+    let Some(mut server) = RestateServer::start() else { return };
     let folder = tempfile::tempdir().expect("a folder");
-    let [port] = server::free_ports();
+    let [port] = free_ports();
     let settings = format!("{}\n{}\n{port}", server.ingress(), server.admin());
     std::fs::write(folder.path().join("settings"), settings).expect("write the worker's settings");
     let mut worker = Worker::start(folder.path());

@@ -1,12 +1,11 @@
 //! What only an engine on a server can be asked: its own cancellation, its memory, its journal, many attempts at once.
 
-mod server;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use midwatch_engine_conformance::check_laws;
+use midwatch_engine_conformance::server::RestateServer;
 use midwatch_engine_restate::{Options, Restate};
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_journal::story::story;
@@ -15,9 +14,8 @@ use midwatch_workflow::{
     Class, Context, Engine, EngineError, Event, Message, NewRun, Payload, Registry, RunId, RunResult,
     StepContext, StepDefinition, Timestamp, WorkflowDefinition, step_fn, workflow_fn,
 };
-use server::Server;
 
-fn options(server: &Server) -> Options {
+fn options(server: &RestateServer) -> Options {
     Options { ingress: server.ingress(), admin: server.admin(), ..Options::new("worker") }
 }
 
@@ -73,7 +71,7 @@ fn approve() -> Message {
 
 #[tokio::test]
 async fn a_cancellation_by_restates_own_means_undoes_the_steps() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = RestateServer::start() else { return };
     let journal = Arc::new(MemoryJournal::new());
     let engine = Restate::open(Arc::clone(&journal) as _, registry(), options(&server)).await.expect("open");
     let run = start(&engine, "trip").await;
@@ -89,7 +87,7 @@ async fn a_cancellation_by_restates_own_means_undoes_the_steps() {
 
 #[tokio::test]
 async fn a_run_that_waits_leaves_memory_and_comes_back_for_a_signal() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = RestateServer::start() else { return };
     let journal = Arc::new(MemoryJournal::new());
     let options = Options { linger: Duration::from_millis(50), ..options(&server) };
     let engine = Restate::open(Arc::clone(&journal) as _, registry(), options).await.expect("open");
@@ -118,7 +116,7 @@ async fn a_run_that_waits_leaves_memory_and_comes_back_for_a_signal() {
 
 #[tokio::test]
 async fn forty_attempts_at_once_all_end() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = RestateServer::start() else { return };
     let journal = Arc::new(MemoryJournal::new());
     let engine = Restate::open(Arc::clone(&journal) as _, registry(), options(&server)).await.expect("open");
     let mut runs = Vec::new();
@@ -137,7 +135,7 @@ async fn forty_attempts_at_once_all_end() {
 
 #[tokio::test]
 async fn a_server_that_does_not_sign_is_refused() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = RestateServer::start() else { return };
     let key = "publickeyv1_ChjENKeMvCtRnqG2mrBK1HmPKufgFUc98K8B3ononQvp".to_owned();
     let options = Options { identity_keys: vec![key], ..options(&server) };
     let opened = Restate::open(Arc::new(MemoryJournal::new()), registry(), options).await;
@@ -146,7 +144,7 @@ async fn a_server_that_does_not_sign_is_refused() {
 
 #[tokio::test]
 async fn a_journal_that_is_away_for_a_while_has_every_event_in_the_end() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = RestateServer::start() else { return };
     let journal = Arc::new(Away { journal: MemoryJournal::new(), appends: AtomicU32::new(0) });
     let engine = Restate::open(Arc::clone(&journal) as _, registry(), options(&server)).await.expect("open");
     let run = start(&engine, "trip").await;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::LocalBoxFuture;
+use midwatch_workflow::event::Parent;
 use midwatch_workflow::{
     Class, Failure, Message, Name, OpId, Payload, RunId, RunResult, RunStarted, Timestamp, WorkflowId,
 };
@@ -72,20 +73,8 @@ fn start_of(cx: &WorkflowContext<Host>, input: &RawValue) -> RunStarted {
     }
     let info = cx.info();
     let run: RunId = info.first_execution_run_id().parse().unwrap_or(RunId::from_bytes([0; 16]));
-    RunStarted {
-        run,
-        workflow: info.workflow_type().to_owned(),
-        workflow_id: WorkflowId::new(info.workflow_id()).unwrap_or_else(|_| run.into()),
-        input: data,
-        timeout: None,
-        budget: None,
-        parent: None,
-        forked_from: None,
-        key_base: None,
-        traceparent: None,
-        tenant: None,
-        worker: String::new(),
-    }
+    let workflow_id = WorkflowId::new(info.workflow_id()).unwrap_or_else(|_| run.into());
+    RunStarted { workflow_id, input: data, ..RunStarted::bare(run, info.workflow_type()) }
 }
 
 fn now(cx: &WorkflowContext<Host>) -> Timestamp {
@@ -237,16 +226,18 @@ impl Driver {
 
     fn obey(&mut self, command: Command) {
         let asked = match command {
-            Command::Attempt(op, attempt, progress) => Asked::Attempt {
+            Command::Attempt(op, attempt, before) => Asked::Attempt {
                 op,
-                call: Box::new(crate::wire::Call::of(&self.translation.info, op, &attempt, progress)),
+                call: Box::new(crate::wire::Call::of(&self.translation.info, op, &attempt, before)),
                 attempt,
                 lost_after: self.shared.lost_after,
             },
             Command::Timer(op, until) => Asked::Timer { op, after: self.remaining(until) },
             Command::Child(op, child) => {
-                let start = Box::new(self.child_start(op, child.run));
-                Asked::Child { op, child, start }
+                let info = &self.translation.info;
+                let workflow = self.shared.registry.workflow(&child.workflow);
+                let start = RunStarted::child(&child, workflow, Parent { run: info.run, op }, info);
+                Asked::Child { op, child, start: Box::new(start) }
             }
             Command::CancelChild(op) | Command::Stop(op) => {
                 if let Some(token) = self.tokens.remove(&op) {
@@ -259,25 +250,6 @@ impl Driver {
         self.tokens.insert(asked.op(), token.clone());
         let future = server::perform(&self.cx, asked, token, &self.translation.info);
         self.begin(future);
-    }
-
-    /// What a child is started with, but for its own names.
-    fn child_start(&self, op: OpId, child: RunId) -> RunStarted {
-        let parent = &self.translation.info;
-        RunStarted {
-            run: parent.run,
-            workflow: String::new(),
-            workflow_id: parent.workflow_id.clone(),
-            input: Payload::null(),
-            timeout: None,
-            budget: None,
-            parent: Some(midwatch_workflow::event::Parent { run: parent.run, op }),
-            forked_from: None,
-            key_base: None,
-            traceparent: Some(parent.child_traceparent(child)),
-            tenant: None,
-            worker: String::new(),
-        }
     }
 
     fn tell(&mut self) {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use midwatch_journal::Journal;
+use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{
     Class, Engine, EngineError, Failure, Message, Name, NewRun, OnDuplicate, Payload, Registry, RunId,
-    RunResult, RunStarted, Started, Timestamp, WorkflowDefinition,
+    RunResult, RunStarted, Started, Timestamp,
 };
 use temporalio_client::errors::{
     WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError,
@@ -71,26 +72,12 @@ impl Temporal {
         self.worker.shut_down().await
     }
 
-    fn new_run(&self, workflow: &WorkflowDefinition, new: &NewRun) -> RunStarted {
-        let run = RunId::new(now(), random_bytes());
-        let options = workflow.options();
-        RunStarted {
-            run,
-            workflow: workflow.name().to_string(),
-            workflow_id: new.workflow_id.clone().unwrap_or_else(|| run.into()),
-            input: Payload::null(),
-            timeout: Some(new.timeout.unwrap_or(options.timeout)),
-            budget: new.budget.or(options.budget),
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: new.traceparent.clone(),
-            tenant: new.tenant.clone(),
-            worker: self.options.worker.clone(),
-        }
+    /// The gates of all targets that turned up: what they know of their targets, and how many attempts wait at them.
+    pub fn gates(&self) -> Vec<GateView> {
+        self.worker.grounds.admissions.gates()
     }
 
-    async fn begin(&self, new: NewRun) -> Result<Started, EngineError> {
+    async fn begin(&self, mut new: NewRun) -> Result<Started, EngineError> {
         let workflow = self.registry.workflow(&new.workflow);
         let workflow = workflow.ok_or_else(|| EngineError::UnknownWorkflow(new.workflow.to_string()))?;
         let bytes = new.input.as_str().len();
@@ -98,8 +85,12 @@ impl Temporal {
             let what = format!("input of {bytes} bytes is over Temporal's limit of {BYTES_MAX} bytes");
             return Err(EngineError::Unavailable(what.into()));
         }
-        let start = self.new_run(workflow, &new);
-        let (run, id) = (start.run, start.workflow_id.clone());
+        let on_duplicate = new.on_duplicate;
+        // The input is an argument of its own.
+        let input = std::mem::replace(&mut new.input, Payload::null());
+        let run = RunId::new(now(), random_bytes());
+        let start = RunStarted::of(workflow, new, run, self.options.worker.as_str());
+        let id = start.workflow_id.clone();
         let temporal = temporal_id(workflow.name(), &id);
         let mut memo = MemoValues::new();
         memo.insert(MEMO_RUN, run.to_string());
@@ -107,7 +98,7 @@ impl Temporal {
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .memo(memo)
             .build();
-        let input = arguments([raw(new.input.as_str()), raw_of(&Start { start })]);
+        let input = arguments([raw(input.as_str()), raw_of(&Start { start })]);
         let name = UntypedWorkflow::new(workflow.name().to_string());
         let started = match self.client.start_workflow(name, input, options).await {
             Ok(_) => Started { run, is_new: true },
@@ -119,7 +110,7 @@ impl Temporal {
             Err(error) => return Err(unavailable(error)),
         };
         self.remember(started.run, temporal);
-        match new.on_duplicate {
+        match on_duplicate {
             OnDuplicate::Fail if !started.is_new => Err(EngineError::Duplicate { id, run: started.run }),
             OnDuplicate::Attach | OnDuplicate::Fail => Ok(started),
         }

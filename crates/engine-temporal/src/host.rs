@@ -118,11 +118,11 @@ impl WorkflowImplementation for Host {
         let input = match name {
             MESSAGE => read(payloads.first()).map(|message: Message| Input::Message(message, None)),
             // Whoever signals by hand sends one payload; a second one is the sender's id for it.
-            _ => Some(Input::Signal {
-                name: name.to_owned(),
-                payload: read_payload(payloads.first()).unwrap_or_else(Payload::null),
-                id: read(payloads.get(1)),
-            }),
+            _ => {
+                let payload = read_payload(payloads.first()).unwrap_or_else(Payload::null);
+                let message = Message::Signal { name: name.to_owned(), payload, id: read(payloads.get(1)) };
+                Some(Input::Message(message, None))
+            }
         };
         match input {
             Some(input) => cx.state_mut(|host| host.inbox.push_back(input)),

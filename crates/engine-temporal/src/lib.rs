@@ -24,4 +24,6 @@ mod wire;
 mod worker;
 
 pub use engine::Temporal;
+#[doc(inline)]
+pub use midwatch_engine_attempt::{GateOptions, QueueOptions, SharedBudgets};
 pub use options::{Options, Server};

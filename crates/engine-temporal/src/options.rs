@@ -1,6 +1,10 @@
 //! What the engine is opened with.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use midwatch_engine_attempt::{AdmissionOptions, Clock, GateOptions, QueueOptions, SharedBudgets};
+use midwatch_workflow::Name;
 
 /// How the engine reaches its server and behaves.
 #[derive(Clone, Debug)]
@@ -17,6 +21,12 @@ pub struct Options {
     pub lost_after: Duration,
     /// How many runs stay in memory between their tasks.
     pub cached_runs: usize,
+    /// The limits of named queues in this worker; a queue without an entry has none.
+    pub queues: HashMap<Name, QueueOptions>,
+    /// The gates of targets in this worker; all that a step names have one, unless they are turned off.
+    pub gates: GateOptions,
+    /// Budgets that many runs share, as far as this worker makes their attempts.
+    pub budgets: SharedBudgets,
     /// How long a task waits for the worker that has its run in memory, before any worker may take it.
     pub sticky: Duration,
 }
@@ -32,7 +42,20 @@ impl Options {
             drain: Duration::from_secs(30),
             lost_after: Duration::from_secs(10),
             cached_runs: 1000,
+            queues: HashMap::new(),
+            gates: GateOptions::default(),
+            budgets: SharedBudgets::default(),
             sticky: Duration::from_secs(2),
+        }
+    }
+
+    pub(crate) fn admissions(&self) -> AdmissionOptions {
+        AdmissionOptions {
+            worker: self.worker.clone(),
+            clock: Clock::system(),
+            queues: self.queues.clone(),
+            gates: self.gates.clone(),
+            budgets: self.budgets.clone(),
         }
     }
 }

@@ -98,7 +98,8 @@ fn activity(
     let cx = cx.clone();
     async move {
         // The attempt's own limit ends it; the server's only catches a worker that is stuck.
-        let limit = attempt.timeout.saturating_add(lost_after * 2);
+        // Its wait for places in the worker's queues and at its gates is within it.
+        let limit = attempt.timeout.saturating_add(attempt.queue_timeout).saturating_add(lost_after * 2);
         let summary = match attempt.attempt {
             1 => format!("{}#{}", attempt.step, attempt.nth),
             number => format!("{}#{} attempt {number}", attempt.step, attempt.nth),
@@ -192,20 +193,12 @@ fn run_child(
     let cx = cx.clone();
     async move {
         let shared = cx.state(|host| std::sync::Arc::clone(&host.shared));
-        let Some(workflow) = shared.registry.workflow(&child.workflow) else {
+        if shared.registry.workflow(&child.workflow).is_none() {
             let message = format!("no workflow `{}` is registered", child.workflow);
             return Err(Failure::new(Class::InvalidRequest, message));
-        };
-        let limits = workflow.options();
+        }
         let id = temporal_id(&child.workflow, &child.workflow_id);
-        let start = RunStarted {
-            run: child.run,
-            workflow: child.workflow.to_string(),
-            workflow_id: child.workflow_id,
-            timeout: Some(limits.timeout),
-            budget: limits.budget,
-            ..start
-        };
+        let start = RunStarted { input: Payload::null(), ..start };
         let options = ChildWorkflowOptions::builder()
             .workflow_id(id.clone())
             .parent_close_policy(ParentClosePolicy::Abandon)

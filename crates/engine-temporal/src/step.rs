@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use midwatch_workflow::{Class, Ended, Failure, Payload, StepDefinition};
@@ -16,7 +15,7 @@ use temporalio_sdk::activities::{
     ActivityContext, ActivityDefinitions, ActivityImplementer, ExecutableActivity,
 };
 
-use crate::attempt::{self, End};
+use crate::attempt::{self, End, Grounds};
 use crate::wire::{Call, Report, arguments, raw_of, read, read_payload};
 
 thread_local! {
@@ -53,8 +52,7 @@ impl ActivityDefinition for StepActivity {
 /// What makes the attempts.
 pub(crate) struct Attempts {
     pub(crate) step: StepDefinition,
-    /// The longest silence between native heartbeats.
-    pub(crate) beat: Duration,
+    pub(crate) grounds: Arc<Grounds>,
 }
 
 impl ActivityImplementer for Attempts {
@@ -83,7 +81,7 @@ impl ExecutableActivity for StepActivity {
             let (Some(call), Some(data)) = (call, data) else {
                 return Err(refused("the activity was not started by midwatch"));
             };
-            match attempt::run(attempts.step.clone(), call, data, native, attempts.beat).await {
+            match attempt::make(&attempts.grounds, &attempts.step, call, data, native).await {
                 End::Cancelled(report) => {
                     Err(ActivityError::cancelled_with_details(arguments([raw_of(&report)])))
                 }

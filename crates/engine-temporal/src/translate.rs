@@ -6,15 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use midwatch_engine_attempt::OwnBudget;
 use midwatch_journal::{Fold, Open};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Advanced, Attempt, Child, Class, Ended, Event, EventKind, Execution, Failure, Message, Op, OpId, OpKind,
-    Outcome, ParkReason, Payload, Progress, Recorded, Registry, RunInfo, RunResult, RunStarted, Timestamp,
+    Advanced, Amount, Attempt, Child, Class, Ended, Event, EventKind, Execution, Failure, Message, Op, OpId,
+    OpKind, ParkReason, Payload, Progress, Recorded, Registry, RunInfo, RunResult, RunStarted, Timestamp,
     WorkflowDefinition,
 };
 
-use crate::wire::Report;
+use crate::wire::{Before, Report};
 
 /// What reaches a run.
 #[derive(Debug)]
@@ -27,17 +28,15 @@ pub(crate) enum Input {
     ChildEnded(OpId, Result<Payload, Failure>),
     /// The run's own time is over.
     Deadline,
-    /// A signal came.
-    Signal { name: String, payload: Payload, id: Option<String> },
-    /// Somebody sent a message; whoever waits for an answer is known by this number.
+    /// Somebody sent a message, a signal among others; whoever waits for an answer is known by this number.
     Message(Message, Option<u64>),
 }
 
 /// What the server shall do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Make an attempt; the last word of progress of the one before goes with it.
-    Attempt(OpId, Box<Attempt>, Option<Payload>),
+    /// Make an attempt.
+    Attempt(OpId, Box<Attempt>, Before),
     /// Wait until then.
     Timer(OpId, Timestamp),
     /// Start a child.
@@ -194,18 +193,11 @@ impl Translation {
     }
 
     fn ask(&mut self, advanced: Advanced) {
-        match advanced.progress {
-            Progress::Panicked(message) => {
-                let message = format!("the workflow's code panicked: {message}; mend it and start again");
-                return self.halt(ParkReason::Panicked, message);
-            }
-            Progress::Stray => {
-                let message = "the workflow awaits something that is no operation of its context, \
-                               e.g. a timer or channel of the runtime: use cx.sleep, cx.signal or a step";
-                return self.halt(ParkReason::Stray, message.to_owned());
-            }
-            Progress::Done(result) => self.done = Some(result),
-            Progress::Waiting => {}
+        if let Some((reason, message)) = advanced.progress.obstacle() {
+            return self.halt(reason, message);
+        }
+        if let Progress::Done(result) = advanced.progress {
+            self.done = Some(result);
         }
         self.asked.extend(advanced.ops);
     }
@@ -263,7 +255,15 @@ impl Translation {
         let key = (attempt.step.to_string(), attempt.nth);
         let progress = self.fold.progress.get(&key).cloned();
         self.running.insert(op);
-        self.commands.push(Command::Attempt(op, attempt, progress));
+        let execution = self.execution.as_ref();
+        let own = OwnBudget {
+            budget: execution.and_then(Execution::budget),
+            cleared: execution.and_then(Execution::cleared),
+            spent: Amount::from(&self.fold.summary.spent),
+        };
+        // Without a limit it makes no difference what was spent.
+        let own = if own.budget.is_none() && own.cleared.is_none() { OwnBudget::default() } else { own };
+        self.commands.push(Command::Attempt(op, attempt, Before { progress, own }));
     }
 
     /// Drops what is no longer wanted; says whether that is done. An attempt under way is stopped first, and what it
@@ -349,7 +349,6 @@ impl Translation {
                 let by = "deadline".to_owned();
                 self.record(EventKind::CancelRequested { class: Class::Timeout, reason, by }, self.now);
             }
-            Input::Signal { name, payload, id } => self.signal(name, payload, id),
             Input::Message(message, reply) => {
                 let answer = self.control(message);
                 self.answers.extend(reply.map(|reply| (reply, answer)));
@@ -367,13 +366,6 @@ impl Translation {
             self.write(EventKind::Heartbeat { op, progress: beat.progress, charges: beat.charges }, at);
         }
         self.record(EventKind::AttemptEnded { op, result: report.ended, charges: report.charges }, self.now);
-    }
-
-    pub(crate) fn signal(&mut self, name: String, payload: Payload, id: Option<String>) {
-        let is_repeat = id.as_ref().is_some_and(|id| self.fold.signal_ids.contains(id));
-        if !is_repeat {
-            self.record(EventKind::SignalReceived { name, payload, id }, self.now);
-        }
     }
 
     /// Lets attempts go that a pause held back.
@@ -397,7 +389,7 @@ impl Translation {
     /// Writes an event and gives it to the execution.
     fn record(&mut self, kind: EventKind, at: Timestamp) {
         if let Some(execution) = &mut self.execution {
-            self.is_fed |= give(execution, &kind, at);
+            self.is_fed |= execution.happened(&kind, at);
         }
         self.write(kind, at);
     }
@@ -407,25 +399,4 @@ impl Translation {
         self.fold.apply(&event);
         self.events.push(event);
     }
-}
-
-/// Gives an event to the execution as an input; says whether it was one.
-fn give(execution: &mut Execution, kind: &EventKind, at: Timestamp) -> bool {
-    match kind {
-        EventKind::AttemptEnded { op, result, charges } => {
-            execution.settle(*op, Outcome::Attempt(result.clone().into(), charges.clone()), at);
-        }
-        EventKind::TimerFired { op } => execution.settle(*op, Outcome::Fired, at),
-        EventKind::ChildEnded { op, result } => {
-            execution.settle(*op, Outcome::Child(result.clone().into()), at)
-        }
-        EventKind::Resolved { op, resolution, .. } => {
-            execution.settle(*op, Outcome::Resolved(resolution.clone()), at);
-        }
-        EventKind::SignalReceived { name, payload, .. } => execution.signal(name, payload.clone(), at),
-        EventKind::CancelRequested { class, reason, .. } => execution.cancel(*class, reason, at),
-        EventKind::BudgetRaised { usd, tokens, .. } => execution.raise_budget(*usd, *tokens, at),
-        _ => return false,
-    }
-    true
 }

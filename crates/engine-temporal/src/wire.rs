@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use midwatch_engine_attempt::{OwnBudget, Wish};
 use midwatch_workflow::{
-    Attempt, AttemptInfo, Charge, Ended, Name, OpId, Payload, Reporter, RunId, RunInfo, RunStarted,
+    Attempt, AttemptInfo, Budget, Charge, Ended, Name, OpId, Payload, Reporter, RunId, RunInfo, RunStarted,
     StepContext, Timestamp, WorkflowId,
 };
 use serde::de::DeserializeOwned;
@@ -54,10 +55,38 @@ pub(crate) struct Call {
     pub(crate) timeout_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) heartbeat_ms: Option<u64>,
+    /// The longest wait for a place in the queue or at the gate.
+    #[serde(default)]
+    pub(crate) queue_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) queue: Option<Name>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) priority: i8,
+    /// What the step's budget leaves to the attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) budget: Option<Budget>,
+    /// What the run may spend, and where it stood when it asked.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) own: OwnBudget,
+    /// Whether it undoes a step.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) is_undoing: bool,
+}
+
+/// Where a run stands when it asks for an attempt.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(crate) struct Before {
+    /// The last word of progress of the attempt before.
+    pub(crate) progress: Option<Payload>,
+    pub(crate) own: OwnBudget,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Call {
-    pub(crate) fn of(run: &RunInfo, op: OpId, attempt: &Attempt, progress: Option<Payload>) -> Self {
+    pub(crate) fn of(run: &RunInfo, op: OpId, attempt: &Attempt, before: Before) -> Self {
         let has_own_trace = run.trace != *run.run.as_bytes();
         Self {
             run: run.run,
@@ -71,9 +100,15 @@ impl Call {
             attempt: attempt.attempt,
             key: attempt.key.to_string(),
             target: attempt.target.clone(),
-            progress,
+            progress: before.progress,
             timeout_ms: millis(attempt.timeout),
             heartbeat_ms: attempt.heartbeat.map(millis),
+            queue_ms: millis(attempt.queue_timeout),
+            queue: attempt.queue.clone(),
+            priority: attempt.priority,
+            budget: attempt.budget,
+            own: before.own,
+            is_undoing: attempt.undoes.is_some(),
         }
     }
 
@@ -85,18 +120,31 @@ impl Call {
         self.heartbeat_ms.map(Duration::from_millis)
     }
 
-    pub(crate) fn context(&self, reporter: Arc<dyn Reporter>) -> StepContext {
+    pub(crate) fn queue_timeout(&self) -> Duration {
+        Duration::from_millis(self.queue_ms)
+    }
+
+    pub(crate) fn wish(&self) -> Wish<'_> {
+        let Self { queue, priority, target, attempt, .. } = self;
+        Wish { queue: queue.as_ref(), priority: *priority, target: target.as_ref(), attempt: *attempt }
+    }
+
+    pub(crate) fn info(&self) -> RunInfo {
         let trace = self.trace.as_deref().and_then(|hex| u128::from_str_radix(hex, 16).ok());
+        RunInfo {
+            run: self.run,
+            workflow_id: self.workflow_id.clone(),
+            workflow: self.workflow.clone(),
+            trace: trace.map_or(*self.run.as_bytes(), u128::to_be_bytes),
+            tenant: self.tenant.clone(),
+            // A history is reset by the server, under another run id of its own.
+            rewinds: 0,
+        }
+    }
+
+    pub(crate) fn context(&self, reporter: Arc<dyn Reporter>) -> StepContext {
         StepContext::new(AttemptInfo {
-            run: Arc::new(RunInfo {
-                run: self.run,
-                workflow_id: self.workflow_id.clone(),
-                workflow: self.workflow.clone(),
-                trace: trace.map_or(*self.run.as_bytes(), u128::to_be_bytes),
-                tenant: self.tenant.clone(),
-                // A history is reset by the server, under another run id of its own.
-                rewinds: 0,
-            }),
+            run: Arc::new(self.info()),
             step: self.step.clone(),
             nth: self.nth,
             attempt: self.attempt,

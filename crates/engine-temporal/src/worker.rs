@@ -1,9 +1,10 @@
 //! The worker: a thread with a runtime of its own, since workflows of the SDK cannot leave the thread that they are on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use futures_util::future::{Either, select};
+use midwatch_engine_attempt::Admissions;
 use midwatch_journal::Journal;
 use midwatch_workflow::{EngineError, Registry};
 use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, Url};
@@ -11,6 +12,7 @@ use temporalio_sdk::runtime::RuntimeOptions;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio::sync::{oneshot, watch};
 
+use crate::attempt::Grounds;
 use crate::host::{Host, Shared};
 use crate::mirror::{Mirror, Watch};
 use crate::options::{Options, Server};
@@ -22,6 +24,7 @@ type Stop = Box<dyn Fn() + Send + Sync>;
 /// A running worker. Dropping it ends it at once, as a crash would.
 pub(crate) struct RunningWorker {
     stop: Stop,
+    pub(crate) grounds: Arc<Grounds>,
     _kill: oneshot::Sender<()>,
     ended: watch::Receiver<Option<Result<(), String>>>,
 }
@@ -45,7 +48,7 @@ impl RunningWorker {
         });
         thread.map_err(|error| EngineError::Unavailable(Box::new(error)))?;
         match is_ready.await {
-            Ok(Ok(stop)) => Ok(Self { stop, _kill: kill, ended }),
+            Ok(Ok((stop, grounds))) => Ok(Self { stop, grounds, _kill: kill, ended }),
             Ok(Err(error)) => Err(EngineError::Unavailable(error)),
             Err(_) => Err(EngineError::Stopped),
         }
@@ -78,23 +81,29 @@ fn run(
     options: Options,
     registry: Arc<Registry>,
     journal: Arc<dyn Journal>,
-    ready: oneshot::Sender<Result<Stop, Trouble>>,
+    ready: oneshot::Sender<Result<(Stop, Arc<Grounds>), Trouble>>,
     killed: oneshot::Receiver<()>,
 ) -> Result<(), Trouble> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let end = tokio.block_on(async {
-        let (mirror, writer) = Mirror::open(journal, options.worker.clone());
-        let made = make(&options, registry, mirror.clone()).await;
-        let mut worker = match made {
-            Ok(worker) => worker,
+        let (mirror, writer) = Mirror::open(Arc::clone(&journal), options.worker.clone());
+        let made = make(&options, registry, &journal, mirror.clone()).await;
+        let (mut worker, grounds) = match made {
+            Ok(made) => made,
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return Ok(());
             }
         };
-        let _ = ready.send(Ok(Box::new(worker.shutdown_handle())));
-        match select(Box::pin(worker.run()), killed).await {
+        let stop: Stop = Box::new(worker.shutdown_handle());
+        let _ = ready.send(Ok((stop, Arc::clone(&grounds))));
+        let showing = Arc::clone(&grounds);
+        let showing = tokio::spawn(async move { showing.admissions.show().await });
+        let end = select(Box::pin(worker.run()), killed).await;
+        showing.abort();
+        match end {
             Either::Left((end, _)) => {
+                grounds.admissions.show_last();
                 mirror.close();
                 let _ = writer.await;
                 end.map_err(Trouble::from)
@@ -106,11 +115,18 @@ fn run(
     end
 }
 
-async fn make(options: &Options, registry: Arc<Registry>, mirror: Mirror) -> Result<Worker, Trouble> {
+async fn make(
+    options: &Options,
+    registry: Arc<Registry>,
+    journal: &Arc<dyn Journal>,
+    mirror: Mirror,
+) -> Result<(Worker, Arc<Grounds>), Trouble> {
     let client = connect(&options.server).await?;
     let runtime = Runtime::from_current_tokio(RuntimeOptions::default())?;
     // Heartbeats bring back whether an attempt is still wanted: often enough that nobody waits long for it to stop.
     let beat = (options.lost_after / 4).min(std::time::Duration::from_secs(1));
+    let admissions = Admissions::open(journal, options.admissions()).await?;
+    let grounds = Arc::new(Grounds { admissions, beat, accounts: Mutex::default() });
     let mut worker = WorkerOptions::new(options.task_queue.clone())
         .max_cached_workflows(options.cached_runs)
         .sticky_queue_schedule_to_start_timeout(options.sticky)
@@ -125,10 +141,10 @@ async fn make(options: &Options, registry: Arc<Registry>, mirror: Mirror) -> Res
         named(workflow.name(), || worker.register_workflow_with_factory::<Host, _>(host).map(drop))?;
     }
     for step in registry.steps() {
-        let attempts = Arc::new(Attempts { step: step.clone(), beat });
+        let attempts = Arc::new(Attempts { step: step.clone(), grounds: Arc::clone(&grounds) });
         named(step.name(), || {
             worker.register_activity::<StepActivity>(attempts);
         });
     }
-    Ok(Worker::new(&runtime, client, worker)?)
+    Ok((Worker::new(&runtime, client, worker)?, grounds))
 }

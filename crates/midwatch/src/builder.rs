@@ -1,17 +1,21 @@
 //! What is said of an engine before it opens; the same for all engines, but for the options of each.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use midwatch_engine_embedded::{Embedded, Registry};
+use midwatch_engine_embedded::{GateOptions, QueueOptions, Registry, SharedBudgets, read_inbox};
 use midwatch_journal::Journal;
-use midwatch_workflow::{Engine, EngineError, Step, StepDefinition, Workflow, WorkflowDefinition};
+use midwatch_workflow::gate::GateView;
+use midwatch_workflow::{
+    Budget, Engine, EngineError, GatePolicy, Name, Step, StepDefinition, Workflow, WorkflowDefinition,
+};
 
-use self::sealed::{Opened, Setup};
+use self::sealed::{Inbox, Opened, Setup};
 use crate::file::JournalFile;
-use crate::front::Midwatch;
+use crate::front::{Midwatch, Task};
 
 /// An engine before it opens: its workflows and steps, its journal, and what is particular to it (`K`).
 #[must_use = "an engine does nothing until it is opened"]
@@ -20,6 +24,9 @@ pub struct Builder<K> {
     registry: Registry,
     worker: String,
     drain: Duration,
+    queues: HashMap<Name, QueueOptions>,
+    gates: GateOptions,
+    budgets: SharedBudgets,
     #[cfg(feature = "http")]
     price_file: Option<PathBuf>,
     pub(crate) kind: K,
@@ -33,23 +40,39 @@ pub trait Kind: Sized + Send + sealed::Opens {}
 
 /// What opens an engine: visible through [`Kind`], and not to be named from outside.
 pub(crate) mod sealed {
-    use super::{Arc, BoxFuture, Duration, Embedded, Engine, EngineError, Journal, PathBuf, Registry};
+    use super::{
+        Arc, BoxFuture, Duration, Engine, EngineError, GateOptions, GateView, HashMap, Journal, Name,
+        QueueOptions, Registry, SharedBudgets,
+    };
 
     /// What every kind of engine is opened with.
     pub struct Setup {
         pub(crate) journal: Arc<dyn Journal>,
-        /// Where the journal is.
-        pub(crate) path: PathBuf,
         pub(crate) registry: Registry,
         pub(crate) worker: String,
         pub(crate) drain: Duration,
+        pub(crate) queues: HashMap<Name, QueueOptions>,
+        pub(crate) gates: GateOptions,
+        pub(crate) budgets: SharedBudgets,
     }
 
     /// An engine that was opened.
-    pub enum Opened {
-        Embedded(Arc<Embedded>),
-        /// One on a server, which does not know the journal's inbox.
-        Hosted(Arc<dyn Engine>),
+    pub struct Opened {
+        pub(crate) engine: Arc<dyn Engine>,
+        pub(crate) gates: GateViews,
+        pub(crate) inbox: Inbox,
+    }
+
+    /// Tells how the gates of a process stand.
+    pub(crate) type GateViews = Box<dyn Fn() -> Vec<GateView> + Send + Sync>;
+
+    /// Who hears the messages that other processes leave in the journal.
+    pub(crate) enum Inbox {
+        /// The engine itself.
+        Heard,
+        /// Nobody: the engine's server does not know of it.
+        #[cfg_attr(not(any(feature = "temporal", feature = "restate")), allow(dead_code))]
+        Unheard,
     }
 
     pub trait Opens {
@@ -64,6 +87,9 @@ impl<K> Builder<K> {
             registry: Registry::default(),
             worker: format!("pid-{}", std::process::id()),
             drain: Duration::from_secs(30),
+            queues: HashMap::new(),
+            gates: GateOptions::default(),
+            budgets: SharedBudgets::default(),
             #[cfg(feature = "http")]
             price_file: None,
             kind,
@@ -79,6 +105,43 @@ impl<K> Builder<K> {
     /// Registers a step; compensations are steps too.
     pub fn step(mut self, step: impl Step) -> Self {
         self.registry.add_step(StepDefinition::of(step));
+        self
+    }
+
+    /// Limits a queue: how many of its attempts run at once, and how fast they start.
+    pub fn queue(mut self, name: impl Into<Name>, options: QueueOptions) -> Self {
+        self.queues.insert(name.into(), options);
+        self
+    }
+
+    /// Limits what all runs of a workflow together may spend in a day (of UTC). Calls under way count with what they may
+    /// take; a restart does not begin anew: what is spent is in the journal.
+    pub fn budget_per_day(mut self, workflow: impl Into<Name>, budget: Budget) -> Self {
+        self.budgets.workflow_day.insert(workflow.into(), budget);
+        self
+    }
+
+    /// Limits what all runs for a tenant together may spend, ever.
+    pub fn tenant_budget(mut self, tenant: impl Into<String>, budget: Budget) -> Self {
+        self.budgets.tenant.insert(tenant.into(), budget);
+        self
+    }
+
+    /// Limits what all runs for a tenant together may spend in a day (of UTC).
+    pub fn tenant_budget_per_day(mut self, tenant: impl Into<String>, budget: Budget) -> Self {
+        self.budgets.tenant_day.insert(tenant.into(), budget);
+        self
+    }
+
+    /// Sets the gate of one target, e.g. `openai:gpt-4o`: how fast and how many at once to begin with, and so on.
+    pub fn gate(mut self, target: impl Into<Name>, policy: GatePolicy) -> Self {
+        self.gates = self.gates.target(target, policy);
+        self
+    }
+
+    /// Sets all gates at once; by default every target that a step names has one.
+    pub fn gates(mut self, gates: GateOptions) -> Self {
+        self.gates = gates;
         self
     }
 
@@ -104,7 +167,7 @@ impl<K> Builder<K> {
 }
 
 impl<K: Kind> Builder<K> {
-    /// Takes the journal, takes up its open runs, and goes to work.
+    /// Takes the journal, takes up its open runs, and goes to work. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`OpenError`], with a code and what to do.
@@ -119,32 +182,32 @@ impl<K: Kind> Builder<K> {
         let journal: Arc<dyn Journal> = Arc::clone(&file.journal) as _;
         let setup = Setup {
             journal: Arc::clone(&journal),
-            path: self.path,
             registry: self.registry,
             worker: self.worker,
             drain: self.drain,
+            queues: self.queues,
+            gates: self.gates.shown_beside(self.path),
+            budgets: self.budgets,
         };
-        let (engine, embedded, inbox): (Arc<dyn Engine>, _, _) = match self.kind.open(setup).await? {
-            Opened::Embedded(engine) => (Arc::clone(&engine) as _, Some(engine), None),
-            Opened::Hosted(engine) => {
-                let server = Arc::clone(&engine);
-                let send = move |run, message| {
-                    let server = Arc::clone(&server);
-                    async move { server.send(run, message).await }
-                };
-                let inbox = tokio::spawn(midwatch_engine_embedded::read_inbox(journal, INBOX_POLL, send));
-                (engine, None, Some(crate::front::Task(inbox.abort_handle())))
-            }
-        };
+        let Opened { engine, gates, inbox } = self.kind.open(setup).await?;
         Ok(Midwatch {
+            inbox: matches!(inbox, Inbox::Unheard).then(|| hear(journal, Arc::clone(&engine))),
             engine,
-            embedded,
+            gates,
             file,
-            _inbox: inbox,
             #[cfg(feature = "http")]
             _prices: prices,
         })
     }
+}
+
+/// Passes messages of other processes on to an engine that does not hear them itself.
+fn hear(journal: Arc<dyn Journal>, engine: Arc<dyn Engine>) -> Task {
+    let send = move |run, message| {
+        let engine = Arc::clone(&engine);
+        async move { engine.send(run, message).await }
+    };
+    Task(tokio::spawn(read_inbox(journal, INBOX_POLL, send)).abort_handle())
 }
 
 /// Why an engine could not be opened.

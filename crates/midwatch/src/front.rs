@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use midwatch_engine_embedded::Embedded;
 use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{
     Budget, Data, Engine, EngineError, Failure, InvalidId, NewRun, OnDuplicate, Payload, RunId, Workflow,
@@ -13,6 +12,7 @@ use midwatch_workflow::{
 };
 use tokio::task::AbortHandle;
 
+use crate::builder::sealed::GateViews;
 use crate::file::JournalFile;
 use crate::run::RunHandle;
 
@@ -40,11 +40,10 @@ use crate::run::RunHandle;
 /// ```
 pub struct Midwatch {
     pub(crate) engine: Arc<dyn Engine>,
-    /// The same, if it is the embedded one.
-    pub(crate) embedded: Option<Arc<Embedded>>,
+    pub(crate) gates: GateViews,
     pub(crate) file: JournalFile,
-    /// Messages that other processes left are passed on as long as this lives; the embedded engine reads them itself.
-    pub(crate) _inbox: Option<Task>,
+    /// Hears messages of other processes for an engine that does not do so itself.
+    pub(crate) inbox: Option<Task>,
     #[cfg(feature = "http")]
     pub(crate) _prices: Option<crate::prices::Watch>,
 }
@@ -76,23 +75,29 @@ impl Midwatch {
     /// # Errors
     /// If the engine failed meanwhile.
     pub async fn host(&self) -> Result<(), EngineError> {
-        let engine = Arc::clone(&self.engine);
-        let hosted = engine.host(Box::pin(signalled())).await;
-        self.file.close().await;
+        let hosted = self.engine.host(Box::pin(signalled())).await;
+        self.close().await;
         hosted
     }
 
     /// Lets attempts under way end within the drain limit and closes the journal; open runs go on at the next start.
     pub async fn shut_down(&self) {
         // A failed journal was reported to every run; closing is all that is left.
-        let _ = Arc::clone(&self.engine).host(Box::pin(std::future::ready(()))).await;
+        let _ = self.engine.host(Box::pin(std::future::ready(()))).await;
+        self.close().await;
+    }
+
+    async fn close(&self) {
+        if let Some(inbox) = &self.inbox {
+            inbox.0.abort();
+        }
         self.file.close().await;
     }
 
     /// The gates of all targets that turned up: what is known of each target, and how many attempts wait. Other processes
     /// read the same beside the journal: [`Board`](midwatch_journal::Board).
     pub fn gates(&self) -> Vec<GateView> {
-        self.embedded.as_ref().map(|embedded| embedded.gates()).unwrap_or_default()
+        (self.gates)()
     }
 }
 

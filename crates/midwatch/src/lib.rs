@@ -37,8 +37,12 @@ pub mod llm;
 mod prices;
 #[cfg(feature = "receiver")]
 pub mod receiver;
+#[cfg(feature = "restate")]
+mod restate;
 pub mod retry;
 mod run;
+#[cfg(feature = "temporal")]
+mod temporal;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -67,6 +71,10 @@ pub use midwatch_workflow::{
 };
 #[cfg(feature = "http")]
 pub use prices::{PriceFileError, prices, use_price_file, use_prices};
+#[cfg(feature = "restate")]
+pub use restate::{OnRestate, RestateBuilder};
 #[doc(inline)]
 pub use retry::retry;
 pub use run::{RunError, RunHandle};
+#[cfg(feature = "temporal")]
+pub use temporal::{OnTemporal, TemporalBuilder};

@@ -26,7 +26,7 @@ pub fn prices() -> Arc<Prices> {
 #[derive(Debug, thiserror::Error)]
 pub enum PriceFileError {
     /// It cannot be read.
-    #[error("price file {} cannot be read", path.display())]
+    #[error("[MW0106] price file {} cannot be read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum PriceFileError {
         source: std::io::Error,
     },
     /// It does not say prices.
-    #[error("price file {} is not used", path.display())]
+    #[error("[MW0106] price file {} is not used", path.display())]
     Invalid {
         /// The file.
         path: PathBuf,

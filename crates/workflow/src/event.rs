@@ -354,6 +354,16 @@ impl From<Ended> for Result<Payload, Failure> {
     }
 }
 
+/// A child's end as its parent records it.
+impl From<RunResult> for Ended {
+    fn from(result: RunResult) -> Self {
+        match result {
+            RunResult::Completed(output) => Ended::Ok(output),
+            RunResult::Failed { failure, .. } => Ended::Failed(failure),
+        }
+    }
+}
+
 /// What a timer is for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

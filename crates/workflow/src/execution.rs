@@ -15,8 +15,8 @@ use crate::op::{Op, Outcome};
 use crate::pattern::saga;
 use crate::state::{Recorded, Shared, Shield};
 use crate::{
-    Amount, Budget, Class, Failure, Money, OpId, Payload, RunResult, RunStarted, Spent, Timestamp,
-    WorkflowDefinition,
+    Amount, Budget, Class, EventKind, Failure, Money, OpId, ParkReason, Payload, RunResult, RunStarted,
+    Spent, Timestamp, WorkflowDefinition,
 };
 
 /// A run in memory.
@@ -59,6 +59,26 @@ pub enum Progress {
     Panicked(String),
 }
 
+impl Progress {
+    /// Why the run cannot go on with this code, and what to do about it.
+    pub fn obstacle(&self) -> Option<(ParkReason, String)> {
+        match self {
+            Progress::Waiting | Progress::Done(_) => None,
+            Progress::Panicked(message) => {
+                let what = format!(
+                    "the workflow's code panicked: {message}; mend it and start again, nothing is lost"
+                );
+                Some((ParkReason::Panicked, what))
+            }
+            Progress::Stray => {
+                let what = "the workflow awaits something that is no operation of its context, \
+                            e.g. a timer or channel of the runtime: use cx.sleep, cx.signal or a step";
+                Some((ParkReason::Stray, what.to_owned()))
+            }
+        }
+    }
+}
+
 impl Execution {
     /// Makes the execution of a run that started at `at`; nothing happens before it is advanced.
     pub fn new(
@@ -86,6 +106,27 @@ impl Execution {
     /// for each id, while the run is advanced.
     pub fn decide_patches(&mut self, decides: impl Fn(&str) -> bool + Send + 'static) {
         self.shared.lock().decides = Some(Box::new(decides));
+    }
+
+    /// Takes in what happened, if it is something that reaches the workflow; says whether it is.
+    pub fn happened(&mut self, kind: &EventKind, at: Timestamp) -> bool {
+        match kind {
+            EventKind::AttemptEnded { op, result, charges } => {
+                self.settle(*op, Outcome::Attempt(result.clone().into(), charges.clone()), at);
+            }
+            EventKind::TimerFired { op } => self.settle(*op, Outcome::Fired, at),
+            EventKind::ChildEnded { op, result } => {
+                self.settle(*op, Outcome::Child(result.clone().into()), at)
+            }
+            EventKind::Resolved { op, resolution, .. } => {
+                self.settle(*op, Outcome::Resolved(resolution.clone()), at);
+            }
+            EventKind::SignalReceived { name, payload, .. } => self.signal(name, payload.clone(), at),
+            EventKind::CancelRequested { class, reason, .. } => self.cancel(*class, reason, at),
+            EventKind::BudgetRaised { usd, tokens, .. } => self.raise_budget(*usd, *tokens, at),
+            _ => return false,
+        }
+        true
     }
 
     /// Answers an operation; an answer to an abandoned one is ignored.

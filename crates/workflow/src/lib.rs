@@ -22,6 +22,7 @@ mod pattern;
 mod payload;
 pub mod policy;
 mod registry;
+mod start;
 mod state;
 mod step_context;
 mod time;

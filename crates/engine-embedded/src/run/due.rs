@@ -30,8 +30,11 @@ impl Driver {
                 Due::Queue(op) => {
                     if let Some(attempt) = self.held.remove(&op) {
                         let places = self.places.remove(&op).unwrap_or_default();
-                        let message =
-                            format!("{} within {:?}", places.missing(&attempt), attempt.queue_timeout);
+                        let message = format!(
+                            "{} within {:?}",
+                            places.missing((&attempt).into()),
+                            attempt.queue_timeout
+                        );
                         let result = Ended::Failed(Failure::new(Class::Timeout, message));
                         self.record(EventKind::AttemptEnded { op, result, charges: Vec::new() });
                     }

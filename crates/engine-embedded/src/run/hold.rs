@@ -1,11 +1,11 @@
 //! Attempts that must wait: for a queue, a gate, the end of a pause, missing code, the next process.
 
+use midwatch_engine_attempt::{Place, Places};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{Attempt, EventKind, Op, OpId, OpKind};
 
 use super::due::Due;
 use super::{Driver, Input};
-use crate::place::{Place, Places};
 
 impl Driver {
     /// Whether an attempt must wait, and for what; if not, its places in queue and gate are taken.
@@ -25,10 +25,10 @@ impl Driver {
 
     /// Takes an attempt's places in queue and gate, as far as it needs any, and says which one it must wait for.
     pub(super) fn take_places(&mut self, op: OpId, attempt: &Attempt) -> Option<WaitReason> {
-        if !Places::are_needed(&self.engine, attempt) {
+        if !Places::are_needed(&self.engine.admissions, attempt.into()) {
             return None;
         }
-        self.places.entry(op).or_default().take(&self.engine, attempt)
+        self.places.entry(op).or_default().take(&self.engine.admissions, attempt.into())
     }
 
     pub(super) fn enqueue(&mut self, op: OpId, attempt: Attempt, waits: WaitReason) {
@@ -39,7 +39,7 @@ impl Driver {
         }
         let sender = self.sender.clone();
         let admit = move |place| drop(sender.send(Input::Admitted(op, place)));
-        self.places.entry(op).or_default().wait(&self.engine, &attempt, waits, admit);
+        self.places.entry(op).or_default().wait(&self.engine.admissions, (&attempt).into(), waits, admit);
         self.held.insert(op, attempt);
     }
 

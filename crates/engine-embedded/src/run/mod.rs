@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use midwatch_engine_attempt::{Durable, Place, Places, Report, RunAccount};
 use midwatch_journal::{Appended, Error, Fold, Open};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Advanced, Attempt, Charge, Child, Ended, EngineError, Event, EventKind, Execution, Failure, Message, Op,
-    OpId, OpKind, ParkReason, Payload, Progress, RunId, RunInfo, RunResult, RunStarted, Started, Timestamp,
+    Advanced, Attempt, Charge, Child, EngineError, Event, EventKind, Execution, Failure, Message, Op, OpId,
+    OpKind, ParkReason, Payload, Progress, RunId, RunInfo, RunResult, RunStarted, Started, Timestamp,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -23,11 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use self::due::Due;
 use self::perform::Running;
 use self::write::{SUMMARY_LAG, SummaryState};
-use crate::attempt::Report;
-use crate::budget::RunAccount;
 use crate::engine::Core;
-use crate::place::{Place, Places};
-use crate::replay::take_in;
 
 /// What reaches a run in memory.
 pub(crate) enum Input {
@@ -84,6 +81,8 @@ pub(crate) struct Driver {
     ops: Vec<(Op, Option<WaitReason>)>,
     /// To be answered once `events` are durable.
     pub(crate) replies: Vec<Reply>,
+    /// Attempts that wait until what they reported is durable.
+    durables: Vec<Durable>,
     started: Option<oneshot::Sender<Result<Started, EngineError>>>,
     running: BTreeMap<OpId, Running>,
     /// Asked for but held back by a queue, a pause, missing code or the engine's stop.
@@ -164,6 +163,7 @@ impl Driver {
             events: Vec::new(),
             ops: Vec::new(),
             replies: Vec::new(),
+            durables: Vec::new(),
             started: None,
             running: BTreeMap::new(),
             held: BTreeMap::new(),
@@ -286,15 +286,15 @@ impl Driver {
             }
             Input::Reported(op) => {
                 if let Some(report) = self.running.get(&op).and_then(|running| running.reports.take()) {
-                    let Report { progress, charges, replies } = report;
+                    let Report { progress, charges, replies, .. } = report;
                     self.record(EventKind::Heartbeat { op, progress, charges });
-                    self.replies.extend(replies);
+                    self.durables.extend(replies);
                 }
             }
             Input::Admitted(op, place) => self.admit(op, place),
             Input::ChildEnded { op, result } => {
                 if let Some(Open::Child { .. }) = self.fold.open.get(&op) {
-                    self.record(EventKind::ChildEnded { op, result: child_result(result) });
+                    self.record(EventKind::ChildEnded { op, result: result.into() });
                 }
             }
             Input::ChildFound { op, found } => self.take_child(op, found),
@@ -313,7 +313,7 @@ impl Driver {
         let run = child.run;
         match found {
             Found::Ended(result) => {
-                return self.record(EventKind::ChildEnded { op, result: child_result(result) });
+                return self.record(EventKind::ChildEnded { op, result: result.into() });
             }
             Found::Nothing => self.engine.start_child(&self.info, op, child),
             Found::Open => {}
@@ -328,7 +328,7 @@ impl Driver {
         let event = Event { at: self.engine.options.clock.now(), kind };
         self.fold.apply(&event);
         if let Some(execution) = &mut self.execution {
-            take_in(execution, &event.kind, event.at);
+            execution.happened(&event.kind, event.at);
         }
         self.events.push(event);
     }
@@ -359,14 +359,8 @@ impl Driver {
 
     /// Records what the run asks for.
     fn ask(&mut self, advanced: Advanced) {
-        match advanced.progress {
-            Progress::Panicked(message) => return self.halt(ParkReason::Panicked, panicked(&message)),
-            Progress::Stray => {
-                let message = "the workflow awaits something that is no operation of its context, \
-                               e.g. a timer or channel of the runtime: use cx.sleep, cx.signal or a step";
-                return self.halt(ParkReason::Stray, message.to_owned());
-            }
-            Progress::Waiting | Progress::Done(_) => {}
+        if let Some((reason, message)) = advanced.progress.obstacle() {
+            return self.halt(reason, message);
         }
         for op in advanced.ops {
             let waits = self.wait_reason(&op);
@@ -410,6 +404,9 @@ impl Driver {
             self.engine.run_reopened(self.run);
         }
         self.replies.drain(..).for_each(|reply| drop(reply.send(Ok(()))));
+        for durable in self.durables.drain(..) {
+            let _ = durable.send(());
+        }
         if std::mem::take(&mut self.reload) {
             return self.reload_now().await;
         }
@@ -462,15 +459,4 @@ enum Stop {
 /// Makes the channel of a driver.
 pub(crate) fn channel() -> (UnboundedSender<Input>, UnboundedReceiver<Input>) {
     unbounded_channel()
-}
-
-fn panicked(message: &str) -> String {
-    format!("the workflow's code panicked: {message}; mend it and start again, nothing is lost")
-}
-
-fn child_result(result: RunResult) -> Ended {
-    match result {
-        RunResult::Completed(output) => Ended::Ok(output),
-        RunResult::Failed { failure, .. } => Ended::Failed(failure),
-    }
 }

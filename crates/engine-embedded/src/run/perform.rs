@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use midwatch_engine_attempt::{Limits, Permit, Places, Reports, make};
 use midwatch_journal::Open;
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
@@ -13,9 +14,6 @@ use tokio::task::AbortHandle;
 
 use super::due::Due;
 use super::{Driver, Input};
-use crate::attempt::{self, Limits, Reports};
-use crate::place::Places;
-use crate::queue::Permit;
 
 pub(super) struct Running {
     task: AbortHandle,
@@ -67,10 +65,12 @@ impl Driver {
             return self.record(EventKind::AttemptEnded { op, result, charges: Vec::new() });
         }
         let gate = pass.as_ref().map(|pass| Arc::clone(pass.gate()));
-        let reports = Reports::new(op, self.sender.clone(), gate, account);
+        let sender = self.sender.clone();
+        // A run that is gone takes no reports, and needs none.
+        let reports = Reports::new(gate, account, move || drop(sender.send(Input::Reported(op))));
         let cx = self.step_context(&attempt, &reports);
-        let limits = Limits { timeout: attempt.timeout, heartbeat: attempt.heartbeat };
-        let mut body = Box::pin(attempt::run(step, cx, attempt.input, limits, Arc::clone(&reports)));
+        let limits = Limits::from(&attempt);
+        let mut body = Box::pin(make(step, cx, attempt.input, limits, Arc::clone(&reports)));
         // A lone attempt that ends without waiting needs no task of its own.
         if is_alone && let Some((result, charges)) = body.as_mut().now_or_never() {
             pass.into_iter().for_each(|pass| pass.ended(&result, &charges));

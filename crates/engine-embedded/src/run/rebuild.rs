@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use midwatch_journal::{Fold, Open};
-use midwatch_workflow::{Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason, RunInfo};
+use midwatch_workflow::{
+    Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason, Progress, RunInfo,
+};
 
-use super::{Driver, Stop, panicked};
+use super::{Driver, Stop};
 use crate::replay::{Unreplayable, replay};
 
 impl Driver {
@@ -39,7 +41,11 @@ impl Driver {
                     format!("{mismatch}: put the old code back, or guard the change with cx.patched(\"…\")");
                 self.halt(ParkReason::Mismatch, message);
             }
-            Err(Unreplayable::Panicked(message)) => self.halt(ParkReason::Panicked, panicked(&message)),
+            Err(Unreplayable::Panicked(message)) => {
+                if let Some((reason, message)) = Progress::Panicked(message).obstacle() {
+                    self.halt(reason, message);
+                }
+            }
             Err(Unreplayable::NoStart) => tracing::error!(run = %self.run, "journal of a run has no start"),
         }
     }

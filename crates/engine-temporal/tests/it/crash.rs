@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use midwatch_engine_conformance::server::TemporalServer;
 use midwatch_engine_temporal::Temporal;
 use midwatch_journal::Journal;
 use midwatch_journal::sqlite::{Options, SqliteJournal};
@@ -14,7 +15,6 @@ use midwatch_workflow::{
 };
 
 use crate::harness::TemporalHarness;
-use crate::server::DevServer;
 
 const URL: &str = "MIDWATCH_TEST_TEMPORAL";
 const FOLDER: &str = "MIDWATCH_TEST_FOLDER";
@@ -108,7 +108,7 @@ fn events(folder: &Path) -> Vec<Event> {
 
 #[test]
 fn a_run_goes_on_after_its_worker_was_killed_in_a_step_a_wait_and_a_compensation() {
-    let Some(server) = DevServer::start(&[NAMESPACE]) else { return };
+    let Some(server) = TemporalServer::start(&[NAMESPACE]) else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let url = server.url();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use midwatch_engine_conformance::{Code, Harness, Trouble};
-use midwatch_engine_temporal::{Options, Server, Temporal};
+use midwatch_engine_temporal::{Options, QueueOptions, Server, Temporal};
 use midwatch_journal::Journal;
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_workflow::{Engine, Registry};
@@ -43,6 +43,8 @@ impl Harness for TemporalHarness {
         let mut registry = Registry::default();
         code.workflows.into_iter().for_each(|workflow| registry.add_workflow(workflow));
         code.steps.into_iter().for_each(|step| registry.add_step(step));
+        let queues = code.queues.into_iter().map(|(name, limit)| (name, QueueOptions::concurrency(limit)));
+        let options = Options { queues: queues.collect(), ..options };
         Box::pin(async move {
             let engine = Temporal::open(Arc::clone(&self.journal), registry, options).await;
             self.engine = Some(Arc::new(engine.map_err(|error| Trouble::new(format!("open: {error}")))?));

@@ -4,4 +4,4 @@ mod conformance;
 mod crash;
 mod harness;
 mod native;
-mod server;
+mod promises;

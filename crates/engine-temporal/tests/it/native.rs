@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use midwatch_engine_conformance::server::TemporalServer;
 use midwatch_engine_temporal::Temporal;
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
@@ -10,7 +11,6 @@ use midwatch_workflow::{
 };
 
 use crate::harness::TemporalHarness;
-use crate::server::DevServer;
 
 const NAMESPACE: &str = "native";
 
@@ -39,14 +39,14 @@ async fn until(journal: &MemoryJournal, is_so: impl Fn(&RunSummary) -> bool) -> 
     panic!("waited in vain; there is {:#?}", journal.runs(&RunQuery::default()));
 }
 
-fn start(server: &DevServer, id: &str) {
+fn start(server: &TemporalServer, id: &str) {
     let queue = ["--task-queue", "midwatch", "--type", "booking", "--input", "\"room 12\""];
     server.tell(NAMESPACE, &[&["workflow", "start", "--workflow-id", id], &queue[..]].concat());
 }
 
 #[test]
 fn a_run_may_be_started_signalled_and_cancelled_with_temporals_own_tools() {
-    let Some(server) = DevServer::start(&[NAMESPACE]) else { return };
+    let Some(server) = TemporalServer::start(&[NAMESPACE]) else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let options = TemporalHarness::options(&server.url(), NAMESPACE, "native".to_owned());

@@ -4,10 +4,12 @@
 //! thousand calls at once cannot jointly overrun what each alone would keep to. Pure: who waits, and when a day begins, is
 //! the engine's matter.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Budget, Charge, Class, Failure, Money, OnReached, Spent};
 
 /// What counts towards a budget. What has no price counts in tokens alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Amount {
     /// Dollars.
     pub usd: Money,

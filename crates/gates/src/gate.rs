@@ -1,6 +1,4 @@
-//! Gates in action: attempts wait for their target's gate, and every end of one teaches it.
-//!
-//! What is decided is decided by [`Gate`]; here is who waits, who is next, and the timer that asks again.
+//! Attempts wait for their target's gate, and every end of one teaches it.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -10,14 +8,16 @@ use midwatch_workflow::gate::{Admission, Admitted, Gate, GateView, HeldBy, Obser
 use midwatch_workflow::{Charge, Failure, GatePolicy, GateState, Headroom, Name, Payload, Timestamp};
 
 use crate::Clock;
-use crate::options::GateOptions;
 
 /// So many targets have gates; names beyond that are most likely made up per request, and go without.
 const TARGETS_MAX: usize = 4_096;
 
-/// All gates of an engine, made as targets turn up.
-pub(crate) struct Gates {
-    options: GateOptions,
+/// Which targets have a gate, and of what kind.
+type Policies = Box<dyn Fn(&Name) -> Option<GatePolicy> + Send + Sync>;
+
+/// All gates of a process, made as targets turn up.
+pub struct Gates {
+    policies: Policies,
     clock: Clock,
     /// What an earlier process knew.
     known: HashMap<Name, GateState>,
@@ -26,14 +26,18 @@ pub(crate) struct Gates {
 
 impl Gates {
     /// Gates that begin with what an earlier process knew of their targets.
-    pub(crate) fn new(options: GateOptions, clock: Clock, known: HashMap<Name, GateState>) -> Self {
-        Self { options, clock, known, gates: Mutex::default() }
+    pub fn new(
+        policies: impl Fn(&Name) -> Option<GatePolicy> + Send + Sync + 'static,
+        clock: Clock,
+        known: HashMap<Name, GateState>,
+    ) -> Self {
+        Self { policies: Box::new(policies), clock, known, gates: Mutex::default() }
     }
 
     /// The gate of a target, unless it has none.
-    pub(crate) fn of(&self, target: Option<&Name>) -> Option<Arc<TargetGate>> {
+    pub fn of(&self, target: Option<&Name>) -> Option<Arc<TargetGate>> {
         let target = target?;
-        let policy = self.options.policy(target)?;
+        let policy = (self.policies)(target)?;
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(gate) = gates.get(target) {
             return Some(Arc::clone(gate));
@@ -47,14 +51,14 @@ impl Gates {
     }
 
     /// All gates, by target.
-    pub(crate) fn views(&self) -> Vec<GateView> {
+    pub fn views(&self) -> Vec<GateView> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner).clone();
         gates.into_iter().map(|(target, gate)| gate.view(target)).collect()
     }
 }
 
 /// The gate of one target, and who waits at it.
-pub(crate) struct TargetGate {
+pub struct TargetGate {
     clock: Clock,
     state: Mutex<State>,
 }
@@ -78,16 +82,16 @@ struct Waiter {
 }
 
 /// Called with the pass when it is an attempt's turn.
-type Admit = Box<dyn FnOnce(Pass) + Send>;
+pub type Admit = Box<dyn FnOnce(Pass) + Send>;
 
 /// The right to start an attempt. Whoever has one tells how the attempt ended; dropped, nothing was found out.
-pub(crate) struct Pass {
+pub struct Pass {
     gate: Arc<TargetGate>,
     admitted: Option<Admitted>,
 }
 
 /// A place in the line before a gate; dropping it leaves the line.
-pub(crate) struct Ticket {
+pub struct Ticket {
     gate: Weak<TargetGate>,
     place: Place,
 }
@@ -116,7 +120,7 @@ impl TargetGate {
     }
 
     /// Takes a pass if the gate lets an attempt through now and nobody waits before it.
-    pub(crate) fn try_enter(self: &Arc<Self>, attempt: u32) -> Option<Pass> {
+    pub fn try_enter(self: &Arc<Self>, attempt: u32) -> Option<Pass> {
         let mut state = self.lock();
         if !state.firsts.is_empty() || !state.retries.is_empty() {
             return None;
@@ -128,7 +132,7 @@ impl TargetGate {
     }
 
     /// Waits for a pass; `admit` is called with it. Whoever no longer wants it drops the ticket, or the pass.
-    pub(crate) fn wait(self: &Arc<Self>, priority: i8, attempt: u32, admit: Admit) -> Ticket {
+    pub fn wait(self: &Arc<Self>, priority: i8, attempt: u32, admit: Admit) -> Ticket {
         let mut state = self.lock();
         state.arrivals += 1;
         let place = (Reverse(priority), state.arrivals);
@@ -140,7 +144,7 @@ impl TargetGate {
     }
 
     /// Learns what the target said of its limits.
-    pub(crate) fn headroom(self: &Arc<Self>, headroom: Headroom) {
+    pub fn headroom(self: &Arc<Self>, headroom: Headroom) {
         self.lock().gate.learn(self.clock.now(), &Observation::Headroom(headroom));
     }
 
@@ -198,7 +202,8 @@ impl TargetGate {
         });
     }
 
-    fn view(&self, target: Name) -> GateView {
+    /// How it stands.
+    pub fn view(&self, target: Name) -> GateView {
         let state = self.lock();
         let waiting = state.firsts.len() + state.retries.len();
         GateView { target, waiting, state: state.gate.state(self.clock.now()) }
@@ -259,12 +264,12 @@ fn kind(attempt: u32) -> Try {
 
 impl Pass {
     /// The gate that it is for.
-    pub(crate) fn gate(&self) -> &Arc<TargetGate> {
+    pub fn gate(&self) -> &Arc<TargetGate> {
         &self.gate
     }
 
     /// Tells how the attempt ended.
-    pub(crate) fn ended(mut self, result: &Result<Payload, Failure>, charges: &[Charge]) {
+    pub fn ended(mut self, result: &Result<Payload, Failure>, charges: &[Charge]) {
         let Some(admitted) = self.admitted.take() else { return };
         let observed = result.as_ref().map_or_else(Observed::of, |_| Observed::Success);
         let tokens = charges.iter().map(|charge| charge.usage.tokens()).fold(0, u64::saturating_add);

@@ -71,7 +71,7 @@ impl PartialEq for Waiter {
 impl Eq for Waiter {}
 
 /// A place in a queue; given back when dropped.
-pub(crate) struct Permit(Weak<Queue>);
+pub struct Permit(Weak<Queue>);
 
 impl Drop for Permit {
     fn drop(&mut self) {

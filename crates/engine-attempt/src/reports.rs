@@ -1,91 +1,30 @@
-//! One attempt: the step's code under its limits, with every way to end turned into a result.
+//! What an attempt reports while it runs: signs of life, progress, and what it spends.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use midwatch_workflow::{
-    Charge, Class, Failure, Headroom, OpId, Payload, Reporter, Spent, StepContext, StepDefinition,
-    panic_message,
-};
-use tokio::sync::mpsc::UnboundedSender;
+use midwatch_gates::TargetGate;
+use midwatch_workflow::{Charge, Failure, Headroom, Payload, Reporter, Spent};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::Instant;
 
 use crate::budget::Account;
-use crate::gate::TargetGate;
-use crate::run::{Input, Reply};
 
-/// What runs an attempt, apart from the step's own code.
-pub(crate) struct Limits {
-    pub(crate) timeout: Duration,
-    pub(crate) heartbeat: Option<Duration>,
-}
-
-/// Runs one attempt to its end.
-pub(crate) async fn run(
-    step: StepDefinition,
-    cx: StepContext,
-    input: Payload,
-    limits: Limits,
-    reports: Arc<Reports>,
-) -> (Result<Payload, Failure>, Vec<Charge>) {
-    let body = AssertUnwindSafe(async { step.run(cx, input).await }).catch_unwind();
-    let limited = timeout(limits.timeout, watched(body, limits.heartbeat, &reports));
-    let mut result = match limited.await {
-        Ok(Ok(Ok(result))) => result,
-        Ok(Ok(Err(panic))) => {
-            Err(Failure::new(Class::Bug, format!("panicked: {}", panic_message(&*panic))).ambiguous())
-        }
-        Ok(Err(stalled)) => Err(stalled),
-        Err(_) => {
-            let message = format!("no answer within {:?}", limits.timeout);
-            Err(Failure::new(Class::Timeout, message).ambiguous())
-        }
-    };
-    let mut charges = reports.close();
-    if let Err(failure) = &mut result {
-        reports.count(&failure.charges);
-        charges.append(&mut failure.charges);
-    }
-    (result, charges)
-}
-
-/// Lets a future run as long as heartbeats come.
-async fn watched<F: Future>(
-    body: F,
-    limit: Option<Duration>,
-    reports: &Reports,
-) -> Result<F::Output, Failure> {
-    let Some(limit) = limit else { return Ok(body.await) };
-    let mut body = std::pin::pin!(body);
-    loop {
-        let due = reports.last_sign() + limit;
-        tokio::select! {
-            biased;
-            output = &mut body => return Ok(output),
-            () = sleep_until(due) => {
-                if reports.last_sign() + limit <= Instant::now() {
-                    let message = format!("no heartbeat for {limit:?}");
-                    return Err(Failure::new(Class::Stalled, message).ambiguous());
-                }
-            }
-        }
-    }
-}
+/// Heartbeats closer together than this are kept in memory only; the newest of them may be lost with the process.
+const BEAT_SPACING: Duration = Duration::from_millis(500);
 
 /// What an attempt reports while it runs.
-pub(crate) struct Reports {
-    op: OpId,
-    run: UnboundedSender<Input>,
+///
+/// Whoever made it is told by `post` that there is something to [`take`](Reports::take): at most once until it is taken, so
+/// that a step that reports in a tight loop floods nobody.
+pub struct Reports {
+    post: Box<dyn Fn() + Send + Sync>,
     /// Where what the target says of its limits goes.
     gate: Option<Arc<TargetGate>>,
     /// What the attempt draws on, if any budget concerns it.
     account: Option<Arc<Account>>,
-    /// At most one report is on its way to the run; newer ones replace it.
     is_posted: AtomicBool,
     state: Mutex<ReportState>,
 }
@@ -94,34 +33,38 @@ struct ReportState {
     sign: Instant,
     posted: Option<Instant>,
     progress: Option<Payload>,
-    /// Whether `progress` is newer than what the run was told.
+    /// Whether `progress` is newer than what was taken.
     is_unsaid: bool,
     /// `None` where a bound was released.
     charges: Vec<Option<Charge>>,
     /// The places of bounds that nobody settled yet.
     open: Vec<usize>,
     /// Answered when what is reported now is durable.
-    replies: Vec<Reply>,
+    replies: Vec<Durable>,
     is_closed: bool,
 }
 
+/// Told when what an attempt reported is durable. Dropped, it never will be.
+pub type Durable = oneshot::Sender<()>;
+
 /// What an attempt reported last.
-pub(crate) struct Report {
-    pub(crate) progress: Payload,
-    pub(crate) charges: Vec<Charge>,
-    /// Answered when it is durable.
-    pub(crate) replies: Vec<Reply>,
+pub struct Report {
+    /// Its last word of progress; `null` if it never said any.
+    pub progress: Payload,
+    /// Whether that is news.
+    pub is_progress: bool,
+    /// All that it spent so far, bounds of calls under way among it.
+    pub charges: Vec<Charge>,
+    /// Each is told when this report is durable.
+    pub replies: Vec<Durable>,
 }
 
-/// Heartbeats closer together than this are kept in memory only; the newest of them may be lost with the process.
-const BEAT_SPACING: Duration = Duration::from_millis(500);
-
 impl Reports {
-    pub(crate) fn new(
-        op: OpId,
-        run: UnboundedSender<Input>,
+    /// Makes the reports of an attempt that draws on `account` and teaches `gate` what its target says of its limits.
+    pub fn new(
         gate: Option<Arc<TargetGate>>,
         account: Option<Arc<Account>>,
+        post: impl Fn() + Send + Sync + 'static,
     ) -> Arc<Self> {
         let state = ReportState {
             sign: Instant::now(),
@@ -133,34 +76,41 @@ impl Reports {
             replies: Vec::new(),
             is_closed: false,
         };
-        Arc::new(Self { op, run, gate, account, is_posted: AtomicBool::new(false), state: Mutex::new(state) })
+        let (post, is_posted) = (Box::new(post), AtomicBool::new(false));
+        Arc::new(Self { post, gate, account, is_posted, state: Mutex::new(state) })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ReportState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn last_sign(&self) -> Instant {
+    /// When it last gave a sign of life.
+    pub fn last_sign(&self) -> Instant {
         self.lock().sign
     }
 
-    /// What was reported last, for the journal.
-    pub(crate) fn take(&self) -> Option<Report> {
+    /// What was reported last; `None` once the attempt has ended.
+    pub fn take(&self) -> Option<Report> {
         self.is_posted.store(false, Ordering::Release);
         let mut state = self.lock();
         if state.is_closed {
             return None;
         }
-        state.is_unsaid = false;
         Some(Report {
+            is_progress: std::mem::take(&mut state.is_unsaid),
             progress: state.progress.clone().unwrap_or_else(Payload::null),
             charges: state.charges.iter().flatten().cloned().collect(),
             replies: std::mem::take(&mut state.replies),
         })
     }
 
+    /// All that was spent so far.
+    pub fn charges(&self) -> Vec<Charge> {
+        self.lock().charges.iter().flatten().cloned().collect()
+    }
+
     /// Ends reporting and gives all charges. Whatever the step's code still reports comes too late.
-    pub(crate) fn close(&self) -> Vec<Charge> {
+    pub fn close(&self) -> Vec<Charge> {
         let mut state = self.lock();
         state.is_closed = true;
         let open = std::mem::take(&mut state.open);
@@ -174,6 +124,16 @@ impl Reports {
         charges.into_iter().flatten().collect()
     }
 
+    /// Ends reporting for good: whatever a failure brings along is counted with the rest.
+    pub fn end(&self, result: &mut Result<Payload, Failure>) -> Vec<Charge> {
+        let mut charges = self.close();
+        if let Err(failure) = result {
+            self.count(&failure.charges);
+            charges.append(&mut failure.charges);
+        }
+        charges
+    }
+
     /// Counts charges that came with a failure towards the budgets.
     fn count(&self, charges: &[Charge]) {
         if let Some(account) = &self.account {
@@ -181,16 +141,15 @@ impl Reports {
         }
     }
 
-    /// The last word of progress, if the run was not told of it.
-    pub(crate) fn unsaid(&self) -> Option<Payload> {
+    /// The last word of progress, if nobody took it.
+    pub fn unsaid(&self) -> Option<Payload> {
         let mut state = self.lock();
         if std::mem::take(&mut state.is_unsaid) { state.progress.take() } else { None }
     }
 
     fn post(&self) {
         if !self.is_posted.swap(true, Ordering::AcqRel) {
-            // A run that is gone takes no reports, and needs none.
-            let _ = self.run.send(Input::Reported(self.op));
+            (self.post)();
         }
     }
 }
@@ -256,8 +215,8 @@ impl Reporter for Reports {
                 place
             };
             self.post();
-            // If the journal fails, the run stops here: without its record the call must not be made.
-            if !matches!(durable.await, Ok(Ok(()))) {
+            // If it cannot be recorded, the attempt stops here: without its record the call must not be made.
+            if durable.await.is_err() {
                 std::future::pending::<()>().await;
             }
             Ok(place)

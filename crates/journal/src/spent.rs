@@ -1,34 +1,21 @@
-//! What was spent of shared budgets before this start, read from the journal.
+//! What was spent since a point in time, read from the journal.
 
 use std::collections::HashMap;
 
-use midwatch_journal::{Error, Journal, Order, RunQuery, RunSummary};
 use midwatch_workflow::{Amount, Certainty, Charge, Event, EventKind, OpId, Timestamp};
 
-use crate::budget::{Payers, Rule, day_of};
+use crate::{Error, Journal, Order, RunQuery, RunSummary};
 
 const PAGE: usize = 10_000;
-const MICROS_A_DAY: u64 = 24 * 3600 * 1_000_000;
 
-/// What each rule's payers have spent, today or ever. Reads the events only of runs whose summary does not tell.
+/// What the runs that fit a query have spent from a point in time on; of the query, order, paging and `updated_from` are
+/// set here. Reads the events only of runs whose summary does not tell.
 ///
 /// # Errors
 /// If the journal cannot be read.
-pub(crate) fn spent(journal: &dyn Journal, rules: &[Rule], now: Timestamp) -> Result<Vec<Amount>, Error> {
-    rules.iter().map(|rule| spent_of(journal, rule, now)).collect()
-}
-
-fn spent_of(journal: &dyn Journal, rule: &Rule, now: Timestamp) -> Result<Amount, Error> {
-    let from = match rule.is_daily {
-        true => Timestamp::from_micros(day_of(now) * MICROS_A_DAY),
-        false => Timestamp::from_micros(0),
-    };
+pub fn spent(journal: &dyn Journal, query: RunQuery, from: Timestamp) -> Result<Amount, Error> {
     let mut query =
-        RunQuery { order: Order::Oldest, limit: PAGE, updated_from: Some(from), ..RunQuery::default() };
-    match &rule.payers {
-        Payers::Workflow(name) => query.workflow = Some(name.to_string()),
-        Payers::Tenant(name) => query.tenant = Some(name.clone()),
-    }
+        RunQuery { order: Order::Oldest, limit: PAGE, skip: 0, updated_from: Some(from), ..query };
     let mut spent = Amount::default();
     loop {
         let page = journal.runs(&query)?;

@@ -1,27 +1,10 @@
-//! The long kill test: the demo's supervisor, with far more kills than anybody waits for in CI.
+//! The long kill test of the embedded engine: the demo's supervisor, with far more kills than anybody waits for in CI.
 
 use anyhow::{bail, ensure};
-use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::{Options, say};
 use crate::demo;
-
-/// What to kill, and how often.
-#[derive(Args)]
-pub(crate) struct Options {
-    /// How often the process is killed while it works.
-    #[arg(long, default_value_t = 200)]
-    kills: u32,
-    /// How many runs there are; by default six for each kill.
-    #[arg(long)]
-    runs: Option<u32>,
-    /// What everything random follows from; drawn if it is not given.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Prints one JSON object.
-    #[arg(long)]
-    json: bool,
-}
 
 /// What came of it; the names are the demo's.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,7 +29,7 @@ struct Outcome {
     seconds: f64,
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub(super) fn run(options: &Options) -> anyhow::Result<()> {
     let runs = options.runs.unwrap_or(options.kills.saturating_mul(6).clamp(60, 20_000));
     let mut arguments = vec![format!("--runs={runs}"), format!("--kills={}", options.kills)];
     arguments.extend(options.seed.map(|seed| format!("--seed={seed}")));
@@ -68,9 +51,4 @@ fn told(outcome: &Outcome) -> String {
     format!(
         "{runs} runs through {kills} kills in {seconds} s: {lost} lost, {effects} effects, {effects_done_twice} done twice (seed {seed})"
     )
-}
-
-#[allow(clippy::print_stdout)]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -1,32 +1,18 @@
-//! The Restate engine keeps the promises of all engines, on a real server.
-//!
-//! What it cannot do is named here and in `docs/engines.md`, each with its reason.
-
-mod server;
+//! Restate's part in the conformance suite: a host on a real server, and a journal in memory.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use midwatch_engine_conformance::{Code, Exercise, Harness, Report, Trouble, exercises};
-use midwatch_engine_restate::{Options, Restate};
+use midwatch_engine_conformance::server::{RestateServer, free_ports};
+use midwatch_engine_conformance::{Code, Harness, Trouble};
+use midwatch_engine_restate::{Options, QueueOptions, Restate};
 use midwatch_journal::Journal;
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_workflow::{Engine, EngineError, Message, NewRun, Registry, RunId, RunResult, Started};
-use server::Server;
-
-/// Exercises that Restate does not pass, and why.
-const EXCEPTIONS: &[(&str, &str)] = &[
-    ("fork", "an invocation cannot begin with another one's history"),
-    ("rewind", "an invocation that has ended cannot go on"),
-    (
-        "mismatch",
-        "a signal that comes while the code does not fit is kept by Restate, and recorded when it fits again",
-    ),
-];
 
 /// A host on a server that several exercises share, each under a prefix of its own.
-struct RestateHarness {
+pub(crate) struct RestateHarness {
     options: Options,
     journal: MemoryJournal,
     engine: Option<Arc<Restate>>,
@@ -34,8 +20,8 @@ struct RestateHarness {
 }
 
 impl RestateHarness {
-    fn new(server: &Server, exercise: &str) -> Self {
-        let [port] = server::free_ports();
+    pub(crate) fn new(server: &RestateServer, exercise: &str) -> Self {
+        let [port] = free_ports();
         let options = Options {
             ingress: server.ingress(),
             admin: server.admin(),
@@ -55,7 +41,8 @@ impl Harness for RestateHarness {
         let mut registry = Registry::default();
         code.workflows.into_iter().for_each(|workflow| registry.add_workflow(workflow));
         code.steps.into_iter().for_each(|step| registry.add_step(step));
-        options.queues.extend(code.queues);
+        let queues = code.queues.into_iter().map(|(name, limit)| (name, QueueOptions::concurrency(limit)));
+        options.queues.extend(queues);
         Box::pin(async move {
             let engine = Restate::open(Arc::new(self.journal.clone()), registry, options).await;
             self.engine = Some(Arc::new(engine.map_err(|error| Trouble::new(format!("open: {error}")))?));
@@ -107,25 +94,4 @@ impl Engine for Closed {
     fn host<'a>(&'a self, _: BoxFuture<'a, ()>) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async { Err(EngineError::Stopped) })
     }
-}
-
-async fn check(server: &Server, exercise: &Exercise) -> Result<(), String> {
-    let harness = RestateHarness::new(server, exercise.name);
-    exercise.check(Box::new(harness)).await.map(drop).map_err(|trouble| trouble.to_string())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn restate_keeps_every_promise_but_those_it_names() {
-    let Some(server) = Server::start() else { return };
-    let mut report = Report::default();
-    for exercise in exercises::ALL {
-        if let Some((_, why)) = EXCEPTIONS.iter().find(|(name, _)| *name == exercise.name) {
-            report.except(exercise.name, *why);
-            continue;
-        }
-        report.count(exercise.name, check(&server, exercise).await);
-    }
-    let failures: Vec<String> =
-        report.failures.iter().map(|failure| format!("{}: {}", failure.exercise, failure.why)).collect();
-    assert!(failures.is_empty(), "{} of {}\n{}", report.passed, report.total, failures.join("\n\n"));
 }
