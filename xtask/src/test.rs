@@ -58,7 +58,13 @@ const CHECKS: [Check; 6] = [
     // Off by default, and by itself, so that nothing else is built with it.
     Check {
         part: Part::Tests,
-        arguments: &["test", "--package", "midwatch", "--features", "async-openai", "--test", "async_openai"],
+        arguments: &[
+            "test",
+            "--package=midwatch",
+            "--features=async-openai,genai",
+            "--test=async_openai",
+            "--test=genai",
+        ],
         environment: &[],
     },
     Check {

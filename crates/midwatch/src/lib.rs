@@ -27,6 +27,8 @@ mod builder;
 mod embedded;
 mod file;
 mod front;
+#[cfg(feature = "genai")]
+pub mod genai;
 #[cfg(all(doctest, feature = "http"))]
 mod guide;
 #[cfg(feature = "http")]

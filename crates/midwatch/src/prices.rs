@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use midwatch_providers::{PriceError, Prices};
+use midwatch_providers::{PriceError, Prices, Report};
+use midwatch_workflow::Charge;
 use tokio::task::AbortHandle;
+
+use crate::http::now;
 
 static PRICES: LazyLock<RwLock<Arc<Prices>>> = LazyLock::new(|| RwLock::new(Arc::new(Prices::bundled())));
 
@@ -20,6 +23,12 @@ pub fn use_prices(prices: Prices) {
 /// The tables in use: those of [`use_prices`], else the bundled ones.
 pub fn prices() -> Arc<Prices> {
     Arc::clone(&PRICES.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Prices a charge of which nothing but its usage is known.
+pub(crate) fn priced(charge: Charge) -> Charge {
+    let report = Report { usage: charge.usage, ..Report::default() };
+    prices().price(charge, &report, now())
 }
 
 /// Why a price file is not used.

@@ -12,6 +12,8 @@ pub use reqwest::{self, Method};
 
 pub(crate) use client::{now, shared_unredirected};
 pub use request::HttpRequest;
+#[cfg(feature = "genai")]
+pub(crate) use request::key_part;
 pub use response::HttpResponse;
 
 /// Gives steps an HTTP client.

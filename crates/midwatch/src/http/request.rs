@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use midwatch_providers::{Answer, IntoFailure, Provider, Report, classify, headroom};
+use midwatch_providers::{Answer, IntoFailure, Provider, classify, headroom};
 use midwatch_workflow::{Class, Failure, KEY_BYTES_MAX, StepContext};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{HttpResponse, client::now};
-use crate::prices::prices;
+use crate::prices::priced;
 
 /// The longest part of an error's body that is read, in bytes.
 const ERROR_BYTES_MAX: usize = 256 << 10;
@@ -109,8 +109,8 @@ impl HttpRequest {
     /// Gives the request a key of its own below the attempt's: two requests to one receiver within one step must have
     /// different ones, or the second gets the first one's answer. The part must be the same on every attempt.
     pub fn key_part(self, part: impl std::fmt::Display) -> Self {
-        let key = format!("{}/{part}", self.cx.idempotency_key());
-        Self { key: Some(fitted(key)), ..self }
+        let key = key_part(&self.cx, part);
+        Self { key: Some(key), ..self }
     }
 
     /// Sends another key than the attempt's, one that is the same on every attempt.
@@ -144,8 +144,7 @@ impl HttpRequest {
         }
         let mut failure = failed(response, provider).await;
         for charge in std::mem::take(&mut failure.charges) {
-            let report = Report { usage: charge.usage, ..Report::default() };
-            cx.charge(prices().price(charge, &report, now()));
+            cx.charge(priced(charge));
         }
         Err(failure)
     }
@@ -183,6 +182,11 @@ fn add_headers(headers: &mut HeaderMap, cx: &StepContext, key: Option<&str>) -> 
         headers.entry(name).or_insert(value);
     }
     Ok(())
+}
+
+/// The key of one of several requests of an attempt.
+pub(crate) fn key_part(cx: &StepContext, part: impl std::fmt::Display) -> String {
+    fitted(format!("{}/{part}", cx.idempotency_key()))
 }
 
 /// A key that is too long for receivers keeps its beginning and gets the hash of the whole.
