@@ -71,6 +71,103 @@ pub(crate) fn ensure_temporal_server(root: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+/// Prometheus, promtool and Alertmanager, as Debian packs them: programs without a service, in whatever version the machine's
+/// package lists have.
+const PROMETHEUS: [&str; 2] = ["prometheus", "prometheus-alertmanager"];
+
+/// Debian's Alertmanager reads its templates from a folder of the system.
+const TEMPLATES: &[u8] = b"/usr/share/prometheus/alertmanager";
+
+/// Unpacks Prometheus, promtool and Alertmanager into `target/tools/prometheus`, unless they are there. Nothing is installed
+/// on the machine and nothing is started.
+///
+/// Gives whether they are there; without apt they are not, and the tests against them are skipped.
+///
+/// # Errors
+/// If apt is there and fails.
+pub(crate) fn ensure_prometheus(root: &Path) -> anyhow::Result<bool> {
+    let folder = root.join("target/tools/prometheus");
+    if folder.join("alertmanager/default.tmpl").is_file() {
+        return Ok(true);
+    }
+    if Command::new("apt-get").arg("--version").output().is_err() {
+        return Ok(false);
+    }
+    let packed = folder.join("packed");
+    std::fs::create_dir_all(&packed)?;
+    let download = || Command::new("apt-get").arg("download").args(PROMETHEUS).current_dir(&packed).output();
+    // Fresh containers have no package lists.
+    if !download().context("start apt-get")?.status.success() {
+        drop(Command::new("apt-get").args(["update", "--quiet"]).output());
+        let output = download().context("start apt-get")?;
+        if !output.status.success() {
+            bail!("apt-get could not download {PROMETHEUS:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    let unpacked = folder.join("unpacked");
+    for package in std::fs::read_dir(&packed)? {
+        let package = package?.path();
+        let status = Command::new("dpkg-deb")
+            .arg("-x")
+            .args([&package, &unpacked])
+            .status()
+            .context("start dpkg-deb")?;
+        if !status.success() {
+            bail!("dpkg-deb could not unpack {}", package.display());
+        }
+    }
+    std::fs::create_dir_all(folder.join("alertmanager"))?;
+    for program in ["prometheus", "promtool"] {
+        std::fs::rename(unpacked.join("usr/bin").join(program), folder.join(program))?;
+    }
+    place_alertmanager(&unpacked, &folder)?;
+    std::fs::remove_dir_all(&packed)?;
+    std::fs::remove_dir_all(&unpacked)?;
+    Ok(true)
+}
+
+/// Puts Alertmanager where it finds its templates: in the folder that it is started in, by a path of the same length.
+fn place_alertmanager(unpacked: &Path, folder: &Path) -> anyhow::Result<()> {
+    let from = unpacked.join("usr/bin/prometheus-alertmanager");
+    let mut program = std::fs::read(&from)?;
+    let here: Vec<u8> = std::iter::once(b'.').chain(std::iter::repeat_n(b'/', TEMPLATES.len() - 1)).collect();
+    let places: Vec<usize> = program
+        .windows(TEMPLATES.len())
+        .enumerate()
+        .filter(|(_, part)| *part == TEMPLATES)
+        .map(|(at, _)| at)
+        .collect();
+    for at in places {
+        program[at..at + TEMPLATES.len()].copy_from_slice(&here);
+    }
+    let to = folder.join("alertmanager/alertmanager");
+    std::fs::write(&to, program)?;
+    std::fs::set_permissions(&to, std::fs::metadata(&from)?.permissions())?;
+    // The last file to come: that it is there means that all is.
+    for template in ["email.tmpl", "default.tmpl"] {
+        let from = unpacked.join("usr/share/prometheus/alertmanager").join(template);
+        std::fs::rename(from, folder.join("alertmanager").join(template))?;
+    }
+    Ok(())
+}
+
+/// The dashboard is checked against Grafana's own types of this version.
+const GRAFANA: [Package; 2] = [
+    Package { name: "@grafana/grafana-foundation-sdk", version: "0.0.21", folder: "target/tools/grafana" },
+    Package { name: "typescript", version: "5.9.3", folder: "target/tools/grafana" },
+];
+
+/// Installs Grafana's types and the TypeScript compiler into `target/tools/grafana`, unless they are there.
+///
+/// Gives whether they are there; without node they are not, and the check against them is skipped.
+///
+/// # Errors
+/// If npm is there and fails.
+pub(crate) fn ensure_grafana_types(root: &Path) -> anyhow::Result<bool> {
+    let [types, compiler] = &GRAFANA;
+    Ok(types.ensure(root)? && compiler.ensure(root)?)
+}
+
 impl Package {
     fn ensure(&self, root: &Path) -> anyhow::Result<bool> {
         let folder = root.join(self.folder);

@@ -81,11 +81,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let has_stripe_mock = wanted(Part::Tests) && setup::ensure_stripe_mock(root)?;
     let has_restate = wanted(Part::Tests) && setup::ensure_restate_server(root)?;
     let has_temporal = wanted(Part::Tests) && setup::ensure_temporal_server(root)?;
+    let has_prometheus = wanted(Part::Tests) && setup::ensure_prometheus(root)?;
+    let has_grafana_types = wanted(Part::Tests) && setup::ensure_grafana_types(root)?;
     // What is there must not be skipped in silence.
     let required: Vec<(&str, &str)> = [
         has_stripe_mock.then_some(("MIDWATCH_REQUIRE_STRIPE_MOCK", "1")),
         has_restate.then_some(("MIDWATCH_REQUIRE_RESTATE", "1")),
         has_temporal.then_some(("MIDWATCH_REQUIRE_TEMPORAL", "1")),
+        has_prometheus.then_some(("MIDWATCH_REQUIRE_PROMETHEUS", "1")),
+        has_grafana_types.then_some(("MIDWATCH_REQUIRE_GRAFANA_TYPES", "1")),
     ]
     .into_iter()
     .flatten()
@@ -101,6 +105,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Part::Tests) && !has_temporal {
         say("SKIPPED: the engine on a Temporal server, for want of python3");
+    }
+    if wanted(Part::Tests) && !has_prometheus {
+        say("SKIPPED: metrics and alerts against Prometheus and Alertmanager, for want of apt");
+    }
+    if wanted(Part::Tests) && !has_grafana_types {
+        say("SKIPPED: the dashboard against Grafana's types, for want of node and npm");
     }
     say("all checks passed");
     Ok(())

@@ -10,6 +10,7 @@
 //! does not decide.
 
 pub mod alert;
+pub mod dashboards;
 mod follow;
 mod http;
 mod render;

@@ -5,6 +5,7 @@ mod budget;
 mod cancel;
 mod completions;
 mod cost;
+mod dashboards;
 mod demo;
 mod doctor;
 mod fork;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Alerts(alerts::Alerts),
     Watch(watch::Watch),
+    Dashboards(dashboards::Dashboards),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -77,6 +79,7 @@ impl Command {
             Command::Simulate(simulate) => simulate.run(out),
             Command::Doctor(doctor) => doctor.run(global, out),
             Command::Alerts(alerts) => alerts.run(global, out),
+            Command::Dashboards(dashboards) => dashboards.run(out),
             Command::Watch(watch) => watch.run(global, out),
             Command::Completions(completions) => completions.run(out),
             Command::Version(version) => version.run(out),

@@ -6,6 +6,7 @@ mod alerts;
 mod budget;
 mod cancel;
 mod completions;
+mod dashboards;
 mod doctor;
 mod fork;
 mod journal;
