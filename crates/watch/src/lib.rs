@@ -6,6 +6,20 @@
 //! An [`alert::Alerter`] judges each reading by rules from a file and tells receivers: a webhook, Alertmanager, Slack, a
 //! command.
 //!
+//! ```no_run
+//! use midwatch_watch::alert::{Alerter, Plan};
+//! use midwatch_watch::{Options, Watch};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let watch = Watch::start("midwatch.db", Options::default())?;
+//! // `None`: another process tells receivers about this journal.
+//! let _alerter = Alerter::start("midwatch.db", Plan::default(), &watch)?;
+//! let app = axum::Router::new().merge(watch.router());
+//! axum::serve(tokio::net::TcpListener::bind("127.0.0.1:9464").await?, app).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! What this crate is not: it owns no journal, carries no run out, and decides nothing that a fold in `midwatch-observe`
 //! does not decide.
 

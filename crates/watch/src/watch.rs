@@ -72,7 +72,7 @@ impl Watch {
         let follower = Follower::new(&journal)?;
         let alerts = Arc::new(Mutex::new(Metrics::default()));
         let surveyor = Surveyor::default();
-        let mut watcher = Watcher { journal, follower, surveyor, alerts: Arc::clone(&alerts) };
+        let mut watcher = Watcher { journal, follower, surveyor, alerts: Arc::clone(&alerts), trouble: None };
         let (first, progress) = watcher.read();
         let found = Arc::new(RwLock::new(first));
         let shared = Arc::clone(&found);
@@ -106,6 +106,8 @@ struct Watcher {
     follower: Follower,
     surveyor: Surveyor,
     alerts: Arc<Mutex<Metrics>>,
+    /// Why the journal could not be read the last time.
+    trouble: Option<String>,
 }
 
 /// The thread rests at least so many times as long as it reads.
@@ -141,9 +143,7 @@ impl Watcher {
         let followed = self.follower.go_on(&self.journal);
         let surveyed = self.surveyor.survey(&self.journal, now);
         let is_up = followed.is_ok() && surveyed.is_ok();
-        for error in [followed.as_ref().err(), surveyed.as_ref().err()].into_iter().flatten() {
-            tracing::warn!(%error, journal = %self.journal.path().display(), "the journal cannot be read");
-        }
+        self.say(followed.as_ref().err().or(surveyed.as_ref().err()));
         let standing = surveyed.ok().map(Arc::new);
         let mut metrics = self.follower.counts.metrics.clone();
         metrics.extend(standing.as_deref().map(gauges).unwrap_or_default());
@@ -153,9 +153,22 @@ impl Watcher {
         let found = Found { metrics: Arc::new(metrics), standing, at: Instant::now() };
         (found, followed.unwrap_or(Progress::AtTip))
     }
+
+    /// Logs trouble when it begins or changes, and its end, not every few seconds.
+    fn say(&mut self, trouble: Option<&midwatch_journal::Error>) {
+        let trouble = trouble.map(ToString::to_string);
+        if trouble != self.trouble {
+            let journal = self.journal.path().display();
+            match &trouble {
+                Some(error) => tracing::warn!(%error, %journal, "the journal cannot be read"),
+                None => tracing::info!(%journal, "the journal can be read again"),
+            }
+            self.trouble = trouble;
+        }
+    }
 }
 
-/// What the watcher says of itself.
+/// What the watcher says of itself in metrics.
 #[allow(clippy::cast_precision_loss)] // for charts only
 fn own(is_up: bool, position: u64, now: Timestamp) -> Metrics {
     let mut own = Metrics::default();

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use crate::commands::alerts::plan;
 use crate::config::{Global, duration};
 use crate::error::Exit;
-use crate::output::Out;
 use crate::output::look::{FAINT, WARN};
+use crate::output::{Out, log};
 use crate::stop::Stop;
 
 /// Watch the journal: serve metrics for Prometheus, and tell who should know what needs somebody
@@ -46,6 +46,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
+        log(global);
         let plan = plan(self.rules.as_deref())?;
         let watch = Watcher::start(&global.db, Options { every: self.every }).map_err(plain)?;
         let alerter = Alerter::start(&global.db, plan, &watch).map_err(plain)?;

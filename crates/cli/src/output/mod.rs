@@ -87,6 +87,18 @@ pub(crate) fn report(message: &str, hints: &[String], exit: Exit, global: &Globa
     let _ = stream.write_all(text.as_bytes());
 }
 
+/// Prints warnings of what runs on in the background to stderr, or what `RUST_LOG` asks for.
+pub(crate) fn log(global: &Global) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let is_colored = choice(global.color) == ColorChoice::Always
+        || (choice(global.color) == ColorChoice::Auto && io::stderr().is_terminal());
+    let set_up =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(is_colored);
+    // Whoever set up another one keeps it.
+    let _ = set_up.try_init();
+}
+
 /// Asks a person at the terminal; `None` if there is no terminal.
 pub(crate) fn confirm(question: &str) -> Option<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {

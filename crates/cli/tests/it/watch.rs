@@ -42,6 +42,30 @@ fn it_serves_metrics_until_it_is_told_to_stop() {
     assert!(child.wait().unwrap().success());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_receiver_that_cannot_be_told_is_named_on_stderr() {
+    let folder = written(&[research()]);
+    let rules = "[[receiver]]\nname = \"oncall\"\nkind = \"slack\"\nurl_file = \"no-such-file\"\n";
+    std::fs::write(folder.path().join("alerts.toml"), rules).unwrap();
+    let arguments = ["watch", "--listen", "127.0.0.1:0", "--rules", "alerts.toml"];
+    let mut command = command(folder.path());
+    let mut child = command
+        .env_remove("RUST_LOG")
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    for word in ["WARN", "oncall", "no-such-file", "is due again"] {
+        assert!(line.contains(word), "{word}: {line}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 #[test]
 fn without_a_journal_it_does_not_begin() {
     let folder = tempfile::tempdir().unwrap();
