@@ -1,6 +1,6 @@
 //! The demo as others use it: its supervisor, its kills, and what it found out as data.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
@@ -11,16 +11,35 @@ use serde::de::DeserializeOwned;
 /// # Errors
 /// If it cannot be built or started, or gives no result; one that does not agree is a result too.
 pub(crate) fn run<T: DeserializeOwned>(arguments: &[String]) -> anyhow::Result<T> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
-    build(root)?;
     let folder = tempfile::tempdir()?;
-    let mut demo = Command::new(root.join("target").join(profile()).join("midwatch"));
+    let mut demo = Command::new(built()?);
     demo.args(["demo", "--json", "--model", "played"]).args(arguments);
     let output =
         demo.arg("--db").arg(folder.path().join("midwatch.db")).output().context("start midwatch")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     serde_json::from_slice(&output.stdout)
         .with_context(|| format!("midwatch demo gave no result, {}: {stderr}", output.status))
+}
+
+/// Builds the command line as this program was built, and gives its path.
+///
+/// # Errors
+/// If it cannot be built.
+pub(crate) fn built() -> anyhow::Result<PathBuf> {
+    build(root()?)?;
+    Ok(target()?.join(profile()).join("midwatch"))
+}
+
+/// Where builds go: a disk, which a temporary folder need not be.
+///
+/// # Errors
+/// If there is no workspace.
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
+    Ok(root()?.join("target"))
+}
+
+fn root() -> anyhow::Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")
 }
 
 fn build(root: &Path) -> anyhow::Result<()> {

@@ -57,6 +57,17 @@ fn data_flows_one_way() {
         ("midwatch-simulator", &[]),
         ("midwatch-recorder", &["midwatch-journal", "midwatch-workflow"]),
         ("midwatch-gates", &["midwatch-workflow"]),
+        ("midwatch-books", &["midwatch-simulator", "midwatch-workflow"]),
+        (
+            "midwatch-gateway",
+            &[
+                "midwatch-gates",
+                "midwatch-journal",
+                "midwatch-providers",
+                "midwatch-recorder",
+                "midwatch-workflow",
+            ],
+        ),
         ("midwatch-engine-attempt", &["midwatch-gates", "midwatch-journal", "midwatch-workflow"]),
         ("midwatch-engine-embedded", &["midwatch-engine-attempt", "midwatch-journal", "midwatch-workflow"]),
         ("midwatch-engine-restate", &["midwatch-engine-attempt", "midwatch-journal", "midwatch-workflow"]),

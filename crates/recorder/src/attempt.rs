@@ -1,6 +1,8 @@
 //! An attempt under way, and the wait before one.
 
-use midwatch_workflow::{Charge, Class, EventKind, Failure, OpId, Payload, RunId, SpanId, SpanOf, Timestamp};
+use midwatch_workflow::{
+    Charge, Class, EventKind, Failure, OpId, Payload, SpanId, SpanOf, Timestamp, Traceparent,
+};
 
 use crate::error::Error;
 use crate::marks::Ids;
@@ -14,14 +16,18 @@ pub struct Attempt {
     op: OpId,
     use_of: Use,
     upto: u64,
+    /// How often the run was taken up again before.
+    rewinds: u32,
     begun: Timestamp,
     is_ended: bool,
 }
 
 impl Attempt {
     pub(crate) fn new(run: Run, op: OpId, use_of: Use, upto: u64) -> Self {
-        let begun = run.cell.lock().touched;
-        Self { run, op, use_of, upto, begun, is_ended: false }
+        let state = run.cell.lock();
+        let (begun, rewinds) = (state.touched, state.rewinds);
+        drop(state);
+        Self { run, op, use_of, upto, rewinds, begun, is_ended: false }
     }
 
     /// The run.
@@ -34,12 +40,11 @@ impl Attempt {
         &self.use_of
     }
 
-    /// Trace and span that stand for it.
-    pub fn span(&self) -> (RunId, [u8; 8]) {
+    /// Trace and span that stand for it, for whoever is called.
+    pub fn traceparent(&self) -> Traceparent {
         let Use { step, nth, attempt } = &self.use_of;
         let of = SpanOf::Attempt { step, nth: *nth, attempt: *attempt };
-        // What others carry out is never rewound.
-        (self.run.id(), SpanId::of(self.run.id(), 0, of).to_bytes())
+        Traceparent { trace: *self.run.id().as_bytes(), span: SpanId::of(self.run.id(), self.rewinds, of) }
     }
 
     /// Waits until its beginning is synced in the journal: it outlives the machine then.

@@ -149,7 +149,7 @@ impl Recorder {
             return Ok(run);
         }
         if self.shared.runs().len() >= self.shared.options.runs_max {
-            self.shared.make_room(now);
+            self.shared.make_room();
         }
         let cell = match self.known(&new)? {
             Some(known) if !known.worker.starts_with(WORKER) => return Err(Error::NotRecorded(known.run)),
@@ -158,6 +158,7 @@ impl Recorder {
                 None => return Err(Error::NotRecorded(known.run)),
             },
             None => {
+                let new = self.with_free_id(new, now)?;
                 let began = new.began;
                 let (state, told) = RunState::begin(self.start(new), began);
                 self.shared.take_in(state, Some(told))?
@@ -175,6 +176,16 @@ impl Recorder {
         };
         let found = self.shared.journal.runs(&query)?;
         Ok(found.into_iter().find(RunSummary::claims_workflow_id))
+    }
+
+    /// Two runs may belong to one trace: the second gets an id of its own.
+    fn with_free_id(&self, new: NewRun, now: Timestamp) -> Result<NewRun, Error> {
+        let is_here = self.shared.runs().values().any(|cell| cell.id == new.run);
+        if is_here || self.shared.journal.run(new.run)?.is_some() {
+            let run = new.run.derive(now, format!("{}/{}", new.workflow, new.workflow_id).as_bytes());
+            return Ok(NewRun { run, ..new });
+        }
+        Ok(new)
     }
 
     fn start(&self, new: NewRun) -> RunStarted {
@@ -199,7 +210,7 @@ impl Recorder {
     }
 
     /// Ends runs that nobody has called for long, lets ended ones out of memory, and brings lists up to date. To be called
-    /// once a second or so.
+    /// several times a second: lists trail by at most a second then.
     pub fn tend(&self, now: Timestamp) {
         self.shared.tend(now);
     }
@@ -211,6 +222,12 @@ impl Recorder {
     pub fn flush(&self) -> Result<(), Error> {
         self.shared.writer.flush();
         self.shared.check()
+    }
+
+    /// Ends the runs that have nothing under way and are not held, for when nobody is there any more for their next call. One
+    /// that comes all the same takes its run up again.
+    pub fn end_idle(&self) {
+        self.shared.end_idle();
     }
 
     /// Writes everything and closes a journal that the recorder opened. What is told later is lost. Blocks.
@@ -330,7 +347,7 @@ impl Shared {
             let mut state = cell.lock();
             let silence = now.since(state.touched);
             if !state.is_held && silence >= self.options.idle {
-                self.end(cell, &mut state, now);
+                self.end(cell, &mut state);
             } else if state.is_held && silence >= self.options.held && !state.is_ended() {
                 self.give_up(cell, &mut state, now);
             }
@@ -342,8 +359,9 @@ impl Shared {
         self.forget_ended();
     }
 
-    fn end(&self, cell: &Arc<RunCell>, state: &mut RunState, now: Timestamp) {
-        if let Some(told) = state.end(None, now)
+    /// Ends a run as of its last call: nothing has happened since, and so long it took.
+    fn end(&self, cell: &Arc<RunCell>, state: &mut RunState) {
+        if let Some(told) = state.end(None, state.touched)
             && let Err(error) = self.told(cell, state, &told)
         {
             tracing::error!(run = %cell.id, %error, "the end of a run is not on record");
@@ -367,6 +385,16 @@ impl Shared {
         }
     }
 
+    fn end_idle(&self) {
+        let cells: Vec<Arc<RunCell>> = self.runs().values().cloned().collect();
+        for cell in &cells {
+            let mut state = cell.lock();
+            if !state.is_held {
+                self.end(cell, &mut state);
+            }
+        }
+    }
+
     /// Lets runs go that have ended, are written, and are in nobody's hands.
     fn forget_ended(&self) {
         self.runs().retain(|_, cell| {
@@ -378,13 +406,13 @@ impl Shared {
     }
 
     /// Ends the longest idle tenth of the runs before their time.
-    fn make_room(&self, now: Timestamp) {
+    fn make_room(&self) {
         let mut cells: Vec<(Timestamp, Arc<RunCell>)> =
             self.runs().values().map(|cell| (cell.lock().touched, Arc::clone(cell))).collect();
         cells.sort_by_key(|(touched, _)| *touched);
         cells.truncate(cells.len().div_ceil(10));
         for (_, cell) in &cells {
-            self.end(cell, &mut cell.lock(), now);
+            self.end(cell, &mut cell.lock());
         }
         drop(cells);
         self.writer.flush();

@@ -20,7 +20,7 @@ const STEP_BYTES_MAX: usize = 200;
 /// So many failed requests of a run are known again when they come once more.
 const KNOWN_MAX: usize = 10_000;
 /// How long a summary of a busy run may trail its journal.
-const SUMMARY_LAG: Duration = Duration::from_secs(1);
+const SUMMARY_LAG: Duration = Duration::from_millis(750);
 
 /// One run.
 pub(crate) struct RunState {
@@ -40,6 +40,8 @@ pub(crate) struct RunState {
     pub(crate) is_held: bool,
     last: Option<(u64, Ended)>,
     ops: u32,
+    /// How often the run was taken up again.
+    pub(crate) rewinds: u32,
     /// How many events the journal was given.
     written: u64,
     unwritten: Unwritten,
@@ -128,6 +130,7 @@ impl RunState {
             is_held: false,
             last: None,
             ops: 0,
+            rewinds: 0,
             written: 0,
             unwritten: Unwritten::default(),
             is_owed: true,
@@ -162,6 +165,7 @@ impl RunState {
             EventKind::Heartbeat { progress, .. } => {
                 Ids::of(progress).also.into_iter().for_each(|mark| self.learn_mark(mark));
             }
+            EventKind::Rewound { .. } => self.rewinds += 1,
             EventKind::AttemptEnded { op, result, .. } => {
                 self.last = Some((number, result.clone()));
                 if let Ended::Ok(output) = result {
@@ -394,7 +398,10 @@ impl RunState {
         let events: Vec<Event> = kinds.into_iter().map(|kind| Event { at, kind }).collect();
         for event in &events {
             match event.kind {
-                EventKind::Rewound { .. } => self.take_up(),
+                EventKind::Rewound { .. } => {
+                    self.rewinds += 1;
+                    self.take_up();
+                }
                 _ => self.fold.apply(event),
             }
         }

@@ -5,6 +5,8 @@ mod books;
 mod budget;
 mod engine;
 mod engines;
+mod gateway;
+mod gateway_books;
 mod limit;
 mod meter;
 mod observe;
@@ -26,6 +28,14 @@ pub(crate) enum Bench {
     Observe(observe::Options),
     /// What a limit and an outage cost a thousand runs: requests, bursts, time.
     Amplification(amplification::Options),
+    /// What the gateway adds to a call: latency and processor time, with booking on.
+    Gateway(gateway::Options),
+    /// What the gateway booked through kills and faults, beside what the provider bills.
+    GatewayBooks(gateway_books::Options),
+    #[command(hide = true)]
+    GatewayLoad(gateway::LoadOptions),
+    #[command(hide = true)]
+    GatewayUpstream,
     #[command(hide = true)]
     EngineSleepers(engine::SleeperOptions),
 }
@@ -46,6 +56,10 @@ pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Budget(options) => budget::run(&options),
         Bench::Observe(options) => observe::run(&options),
         Bench::Amplification(options) => amplification::run(&options),
+        Bench::Gateway(options) => gateway::run(&options),
+        Bench::GatewayBooks(options) => gateway_books::run(&options),
+        Bench::GatewayLoad(options) => gateway::load(&options),
+        Bench::GatewayUpstream => gateway::upstream(),
         Bench::EngineSleepers(options) => engine::sleepers(&options),
     }
 }

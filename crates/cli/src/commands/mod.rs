@@ -9,6 +9,7 @@ mod dashboards;
 mod demo;
 mod doctor;
 mod fork;
+mod gateway;
 mod ls;
 mod pause;
 mod resolve;
@@ -48,6 +49,7 @@ pub(crate) enum Command {
     Resolve(resolve::Resolve),
     Budget(budget::Budget),
     Fork(fork::Fork),
+    Gateway(gateway::Gateway),
     Simulate(simulate::Simulate),
     Doctor(doctor::Doctor),
     Alerts(alerts::Alerts),
@@ -76,6 +78,7 @@ impl Command {
             Command::Resolve(resolve) => resolve.run(global, out),
             Command::Budget(budget) => budget.run(global, out),
             Command::Fork(fork) => fork.run(global, out),
+            Command::Gateway(gateway) => gateway.run(global, out),
             Command::Simulate(simulate) => simulate.run(out),
             Command::Doctor(doctor) => doctor.run(global, out),
             Command::Alerts(alerts) => alerts.run(global, out),

@@ -3,7 +3,6 @@
 //! The parent plays the world (the simulator and its ledger) and outlives every kill; the child owns the journal and does
 //! the work. In the end what the journal says is compared with what really happened.
 
-mod books;
 mod effects;
 mod examples;
 mod page;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use midwatch::Prices;
+use midwatch_books::{self as books, Balance};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
 use midwatch_simulator::{Endpoint, Entry, Ledger};
 use midwatch_workflow::{Class, Ended, Event, EventKind, Money, Timestamp};
 use serde::Serialize;
 
-use super::books::{self, Balance};
 use super::effects;
 use super::plan::{Model, Plan};
 use super::supervisor::Supervised;

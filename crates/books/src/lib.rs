@@ -1,8 +1,10 @@
 //! The books: what the journal says was spent, attempt by attempt, beside what the provider bills.
 //!
-//! A pure function. The rule: what an attempt booked exactly must be what was billed, to the token. Where the provider's
+//! Pure functions. The rule: what an attempt booked exactly must be what was billed, to the token. Where the provider's
 //! word never came (a cut stream, a killed process), the attempt has a bound in the journal from before its call, and the
 //! bill must lie within it.
+//!
+//! What this crate is not: no part of production. It is for the demo, tests and benchmarks, which know both sides.
 
 use std::collections::HashMap;
 
@@ -13,52 +15,58 @@ use midwatch_workflow::{
 };
 
 /// Who an attempt is on the wire: the span of its `traceparent`; `None` for whoever sent a request without one.
-pub(super) type Span = Option<SpanId>;
+pub type Span = Option<SpanId>;
 
 /// What an attempt booked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Booked {
+pub struct Booked {
     /// Who it was, for people.
-    pub(super) name: String,
-    pub(super) charges: Vec<Charge>,
+    pub name: String,
+    /// What it booked in the end.
+    pub charges: Vec<Charge>,
     /// The most that it said beforehand that it could cost.
-    pub(super) bound: Spent,
+    pub bound: Spent,
 }
 
 /// What the provider bills for one attempt.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Billed {
-    pub(super) tokens: u64,
-    pub(super) cost: Money,
+pub struct Billed {
+    /// Input and output.
+    pub tokens: u64,
+    /// At the provider's prices.
+    pub cost: Money,
 }
 
 /// Both sides, added up.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Balance {
+pub struct Balance {
     /// Booked for certain or counted along a stream; bounds are not in here.
-    pub(super) booked: Sum,
+    pub booked: Sum,
     /// How much of it was counted here because the provider's last word never came.
-    pub(super) estimated: Sum,
+    pub estimated: Sum,
     /// The most that those attempts could cost.
-    pub(super) estimated_bound: Sum,
+    pub estimated_bound: Sum,
     /// The most that attempts cost whose spend nobody can know.
-    pub(super) unknown: Sum,
+    pub unknown: Sum,
     /// What the provider bills in all.
-    pub(super) billed: Sum,
+    pub billed: Sum,
     /// How much of it falls on attempts that counted along a stream that broke.
-    pub(super) billed_estimated: Sum,
+    pub billed_estimated: Sum,
     /// How much of it falls on attempts whose spend nobody here can know.
-    pub(super) billed_unknown: Sum,
+    pub billed_unknown: Sum,
     /// Where the two sides do not fit together, for people.
-    pub(super) disagreements: Vec<String>,
+    pub disagreements: Vec<String>,
 }
 
 /// Tokens and dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Sum {
-    pub(super) attempts: u64,
-    pub(super) tokens: u64,
-    pub(super) cost: Money,
+pub struct Sum {
+    /// Of how many attempts.
+    pub attempts: u64,
+    /// Input and output.
+    pub tokens: u64,
+    /// Dollars.
+    pub cost: Money,
 }
 
 impl Sum {
@@ -70,15 +78,17 @@ impl Sum {
 }
 
 /// Collects what each attempt of a run booked.
-pub(super) fn booked(run: RunId, events: &[Event]) -> HashMap<Span, Booked> {
+pub fn booked(run: RunId, events: &[Event]) -> HashMap<Span, Booked> {
     let mut open: HashMap<OpId, (Span, Booked)> = HashMap::new();
     let mut done = HashMap::new();
+    let mut rewinds = 0;
     for event in events {
         match &event.kind {
+            EventKind::Rewound { .. } => rewinds += 1,
             EventKind::AttemptScheduled(attempt) => {
                 open.insert(
                     attempt.op,
-                    (span(run, attempt), Booked { name: name(run, attempt), ..Booked::default() }),
+                    (span(run, rewinds, attempt), Booked { name: name(run, attempt), ..Booked::default() }),
                 );
             }
             EventKind::Heartbeat { op, charges, .. } => {
@@ -100,10 +110,9 @@ pub(super) fn booked(run: RunId, events: &[Event]) -> HashMap<Span, Booked> {
     done
 }
 
-fn span(run: RunId, attempt: &AttemptScheduled) -> Span {
+fn span(run: RunId, rewinds: u32, attempt: &AttemptScheduled) -> Span {
     let AttemptScheduled { step, nth, attempt, .. } = attempt;
-    // No run of the demo is rewound.
-    Some(SpanId::of(run, 0, SpanOf::Attempt { step, nth: *nth, attempt: *attempt }))
+    Some(SpanId::of(run, rewinds, SpanOf::Attempt { step, nth: *nth, attempt: *attempt }))
 }
 
 fn name(run: RunId, attempt: &AttemptScheduled) -> String {
@@ -129,7 +138,7 @@ impl Booked {
 }
 
 /// Adds up the provider's bill by attempt; `price` says what one request costs.
-pub(super) fn billed(entries: &[Entry], price: impl Fn(&Entry) -> Money) -> HashMap<Span, Billed> {
+pub fn billed(entries: &[Entry], price: impl Fn(&Entry) -> Money) -> HashMap<Span, Billed> {
     let mut bills: HashMap<Span, Billed> = HashMap::new();
     for entry in entries.iter().filter(|entry| entry.billed != Tokens::default()) {
         let bill = bills.entry(entry.traceparent.as_deref().and_then(span_of)).or_default();
@@ -144,7 +153,7 @@ fn span_of(traceparent: &str) -> Option<SpanId> {
 }
 
 /// The usage that is on the invoice.
-pub(super) fn usage(tokens: &Tokens) -> Usage {
+pub fn usage(tokens: &Tokens) -> Usage {
     Usage {
         calls: 1,
         input: tokens.input,
@@ -156,7 +165,7 @@ pub(super) fn usage(tokens: &Tokens) -> Usage {
 }
 
 /// Puts both sides beside each other.
-pub(super) fn balance(booked: &HashMap<Span, Booked>, billed: &HashMap<Span, Billed>) -> Balance {
+pub fn balance(booked: &HashMap<Span, Booked>, billed: &HashMap<Span, Billed>) -> Balance {
     let mut balance = Balance::default();
     for (span, bill) in billed {
         balance.billed.add(bill.tokens, bill.cost);

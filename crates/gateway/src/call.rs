@@ -1,0 +1,418 @@
+//! One call: reserved, gated, put on record, sent, answered and booked; and made again where that is allowed to help.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use midwatch_gates::Pass;
+use midwatch_providers::{Answer as Said, Report, StreamMeter, classify, failed_answer, headroom};
+use midwatch_recorder::{NewAttempt, Run, Use};
+use midwatch_workflow::event::WaitReason;
+use midwatch_workflow::{
+    Amount, Budget, Certainty, Charge, Class, Decision, Failure, Money, Name, Payload, RetryPolicy,
+    Timestamp, Tried,
+};
+use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::answer::{self, Answer, Flow, add};
+use crate::asked::Asked;
+use crate::bill::{Bill, Cost, Settled, cost};
+use crate::budget::{Claim, Payer};
+use crate::config::{Durability, Mode};
+use crate::gateway::{Shared, not_booked};
+use crate::refusal::{Refusal, SHOULD_RETRY};
+use crate::tap::{Limits, Tap};
+use crate::upstream::Upstream;
+
+/// A call, ready to be made.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// What follows `/v1`.
+    pub(crate) rest: String,
+    pub(crate) step: Name,
+    /// The client's own span.
+    pub(crate) span: Option<String>,
+    pub(crate) run_usd: Option<Money>,
+    /// As they go upstream.
+    pub(crate) headers: HeaderMap,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) tenant: Option<String>,
+    pub(crate) asked: Asked,
+    pub(crate) run: Run,
+}
+
+/// What one attempt came to.
+enum Outcome {
+    /// The client gets this.
+    Answered(Answer),
+    /// It failed; the client gets this if there is no other attempt.
+    Failed { failure: Failure, settled: Settled, response: Response<Bytes> },
+}
+
+/// What the attempts at a call came to so far.
+struct Tally {
+    since: Timestamp,
+    attempts: u32,
+    charges: Vec<Charge>,
+    last: Option<Use>,
+}
+
+/// Makes a call, and makes it again where the mode, the failure and the budgets allow it.
+///
+/// # Errors
+/// It was not sent at all.
+pub(crate) async fn carry_out(shared: Arc<Shared>, call: Call) -> Result<Answer, Refusal> {
+    let bound = bound(&shared, &call);
+    let mut tally = Tally { since: shared.clock.now(), attempts: 0, charges: Vec::new(), last: None };
+    loop {
+        let bill = match open(&shared, &call, &bound, &tally).await {
+            Ok(bill) => bill,
+            // An earlier attempt's answer would hide what is in the way now.
+            Err(refusal) => return Ok(refused(&call, &tally, &refusal)),
+        };
+        tally.attempts += 1;
+        match attempt(&shared, &call, bill, &mut tally).await {
+            Outcome::Answered(answer) => return Ok(answer),
+            Outcome::Failed { failure, settled, response } => {
+                tally.charges.extend(settled.charges);
+                tally.last = settled.use_of;
+                if !again(&shared, &call, &tally, &failure).await {
+                    return Ok(failed(&shared, &call, &tally, response));
+                }
+            }
+        }
+    }
+}
+
+/// The most that the call can cost.
+fn bound(shared: &Shared, call: &Call) -> Charge {
+    let report = Report { usage: call.asked.bound, ..Report::default() };
+    let charge = report.charge(call.upstream.target(call.asked.model.as_deref()));
+    let charge = Charge { certainty: Certainty::Bound, ..charge };
+    match call.asked.model {
+        Some(_) => shared.prices.price(charge, &report, shared.clock.now()),
+        None => charge,
+    }
+}
+
+/// Everything before an attempt is sent: budgets, the gate, the record.
+async fn open(shared: &Arc<Shared>, call: &Call, bound: &Charge, tally: &Tally) -> Result<Bill, Refusal> {
+    let reserved = shared.budgets.reserve(claims(shared, call), bound).await;
+    let reservation = reserved.inspect_err(|refusal| record_refusal(shared, call, refusal))?;
+    let new = new_attempt(shared, call, bound);
+    let gate = shared.gates.of(Some(&Name::Owned(call.upstream.name.clone())));
+    let number = tally.attempts + 1;
+    let now = shared.clock.now();
+    let (attempt, pass) = match gate {
+        None => (begin(call, new, tally, now)?, None),
+        Some(gate) => match gate.try_enter(number) {
+            Some(pass) => (begin(call, new, tally, now)?, Some(pass)),
+            None => {
+                let attempt = begin(call, NewAttempt { waits: Some(WaitReason::Gate), ..new }, tally, now)?;
+                match held(shared, &gate, number).await {
+                    Ok(pass) => {
+                        attempt.start(shared.clock.now());
+                        (attempt, Some(pass))
+                    }
+                    Err(refusal) => {
+                        let failure = Failure::new(Class::RateLimited, refusal.message.clone());
+                        attempt.end(Err(failure), Vec::new(), shared.clock.now());
+                        reservation.settle(&[]);
+                        return Err(refusal);
+                    }
+                }
+            }
+        },
+    };
+    if shared.config.durable == Durability::Machine {
+        attempt.durable().await.map_err(|error| not_booked(&error))?;
+    }
+    Ok(Bill::open(shared, &call.upstream, bound.clone(), (attempt, reservation, pass)))
+}
+
+fn begin(
+    call: &Call,
+    new: NewAttempt,
+    tally: &Tally,
+    now: Timestamp,
+) -> Result<midwatch_recorder::Attempt, Refusal> {
+    let begun = match &tally.last {
+        Some(last) => call.run.begin_again(new, last, now),
+        None => call.run.begin(new, now),
+    };
+    begun.map_err(|error| not_booked(&error))
+}
+
+fn new_attempt(shared: &Shared, call: &Call, bound: &Charge) -> NewAttempt {
+    let input = json!({
+        "model": call.asked.model, "stream": call.asked.is_stream, "bytes": call.asked.body.len(),
+        "upstream": call.upstream.name,
+    });
+    NewAttempt {
+        input: Payload::of(&input).ok(),
+        target: Some(bound.target.clone().into()),
+        timeout: shared.config.timeouts.attempt,
+        heartbeat: call.asked.is_stream.then_some(shared.config.timeouts.first_byte),
+        same: Some(call.asked.same),
+        mark: call.span.clone(),
+        bounds: vec![bound.clone()],
+        ..NewAttempt::new(call.step.clone())
+    }
+}
+
+/// Which budgets the call draws on.
+fn claims(shared: &Shared, call: &Call) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    let mut run = shared.config.budgets.run;
+    run.usd = [run.usd, call.run_usd].into_iter().flatten().min();
+    if let Some(budget) = run.budget() {
+        let spent = (&call.run.spent()).into();
+        claims.push(Claim { payer: Payer::Run(call.run.id()), budget, spent });
+    }
+    let mut daily = |payer, budget: Option<Budget>| {
+        claims.extend(budget.map(|budget| Claim { payer, budget, spent: Amount::default() }));
+    };
+    if let Some(tenant) = &call.tenant {
+        daily(Payer::TenantDay(tenant.clone()), shared.config.tenant_day(tenant));
+    }
+    daily(Payer::Day, shared.config.budgets.day.budget());
+    claims
+}
+
+/// A call that was not sent is on record all the same: whoever asks why sees the budget.
+fn record_refusal(shared: &Shared, call: &Call, refusal: &Refusal) {
+    let now = shared.clock.now();
+    let new = NewAttempt {
+        target: Some(call.upstream.target(call.asked.model.as_deref()).into()),
+        mark: call.span.clone(),
+        ..NewAttempt::new(call.step.clone())
+    };
+    if let Ok(attempt) = call.run.begin(new, now) {
+        let failure = Failure::new(Class::Budget, format!("not sent: {}", refusal.message));
+        attempt.end(Err(failure), Vec::new(), now);
+    }
+}
+
+/// Waits at a closed gate, for a while.
+async fn held(shared: &Shared, gate: &Arc<midwatch_gates::TargetGate>, number: u32) -> Result<Pass, Refusal> {
+    let (sender, admitted) = oneshot::channel();
+    let _ticket = gate.wait(0, number, Box::new(move |pass| drop(sender.send(pass))));
+    if let Ok(Ok(pass)) = timeout(shared.config.retry.held, admitted).await {
+        return Ok(pass);
+    }
+    let closed = gate.view(Name::Borrowed("")).state.closed;
+    let left = closed.map_or(Duration::from_secs(1), |closed| closed.until.since(shared.clock.now()));
+    let what = format!("the upstream cools down: come again in {left:?}");
+    Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "cooling_down", what).after(left))
+}
+
+/// Sends an attempt and takes its answer.
+async fn attempt(shared: &Arc<Shared>, call: &Call, mut bill: Bill, tally: &mut Tally) -> Outcome {
+    let deadline = Instant::now() + shared.config.timeouts.attempt;
+    let Some(request) = request(call, &bill) else {
+        let failure = Failure::new(Class::InvalidRequest, "the path makes no URL");
+        return broken(&mut bill, failure, Cost::Nothing, StatusCode::BAD_REQUEST);
+    };
+    let within = deadline.min(Instant::now() + shared.config.timeouts.first_byte);
+    let (parts, body) = match timeout_at(within, shared.http.request(request)).await {
+        Ok(Ok(response)) => response.into_parts(),
+        Ok(Err(error)) if error.is_connect() => {
+            let what = format!("upstream {} cannot be reached", call.upstream.name);
+            let failure = Failure::new(Class::Connection, what).source(error);
+            return broken(&mut bill, failure, Cost::Nothing, StatusCode::BAD_GATEWAY);
+        }
+        Ok(Err(error)) => {
+            let what = format!("upstream {} broke the connection", call.upstream.name);
+            let failure = Failure::new(Class::Connection, what).source(error).ambiguous();
+            return broken(&mut bill, failure, Cost::Unknown, StatusCode::BAD_GATEWAY);
+        }
+        Err(_) => {
+            let what = format!(
+                "no answer of upstream {} within {:?}",
+                call.upstream.name, shared.config.timeouts.first_byte
+            );
+            let failure = Failure::new(Class::Timeout, what).ambiguous();
+            return broken(&mut bill, failure, Cost::Unknown, StatusCode::GATEWAY_TIMEOUT);
+        }
+    };
+    if let (Some(told), Some(gate)) = (
+        headroom(&parts.headers, shared.clock.now()),
+        shared.gates.of(Some(&Name::Owned(call.upstream.name.clone()))),
+    ) {
+        gate.headroom(told);
+    }
+    if parts.status.is_success() && is_stream(&parts.headers) {
+        return stream(shared, call, bill, (parts, body), deadline, tally).await;
+    }
+    whole(shared, call, bill, (parts, body), deadline, tally).await
+}
+
+fn request(call: &Call, bill: &Bill) -> Option<Request<Full<Bytes>>> {
+    const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    let mut request = Request::new(Full::new(call.asked.body.clone()));
+    *request.method_mut() = call.method.clone();
+    *request.uri_mut() = call.upstream.uri(&call.rest)?;
+    *request.headers_mut() = call.headers.clone();
+    if let Some(attempt) = bill.attempt() {
+        let value = HeaderValue::try_from(attempt.traceparent().to_string()).ok()?;
+        request.headers_mut().insert(TRACEPARENT, value);
+    }
+    Some(request)
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+type Arrived = (http::response::Parts, Incoming);
+
+async fn stream(
+    shared: &Arc<Shared>,
+    call: &Call,
+    bill: Bill,
+    (parts, body): Arrived,
+    deadline: Instant,
+    tally: &mut Tally,
+) -> Outcome {
+    let meter = StreamMeter::new(call.upstream.provider(), call.asked.input_estimate);
+    let limits = Limits { stall: shared.config.timeouts.stall, deadline };
+    let mut tap = Tap::new(body, call.upstream.dialect, bill, meter, call.asked.hides_usage, &limits);
+    if shared.config.mode == Mode::Protect
+        && let Some((failure, settled)) = tap.begin().await
+    {
+        let response = upstream_failed(&failure, StatusCode::BAD_GATEWAY).response(call.upstream.dialect);
+        return Outcome::Failed { failure, settled, response };
+    }
+    let mut head = answer::head(parts.status, &parts.headers);
+    add(head.headers_mut(), call.run.id(), tally.attempts, None);
+    Outcome::Answered(head.map(|()| Flow::Stream(Box::new(tap))))
+}
+
+async fn whole(
+    shared: &Arc<Shared>,
+    call: &Call,
+    mut bill: Bill,
+    (parts, body): Arrived,
+    deadline: Instant,
+    tally: &mut Tally,
+) -> Outcome {
+    let read = timeout_at(deadline, Limited::new(body, shared.config.limits.answer_bytes).collect()).await;
+    let body = match read {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(error)) => {
+            let what = match error.is::<LengthLimitError>() {
+                true => {
+                    format!("the answer is over the limit of {} bytes", shared.config.limits.answer_bytes)
+                }
+                false => "the answer broke off".to_owned(),
+            };
+            let failure = Failure::new(Class::Connection, what).ambiguous();
+            return broken(&mut bill, failure, Cost::Unknown, StatusCode::BAD_GATEWAY);
+        }
+        Err(_) => {
+            let failure =
+                Failure::new(Class::Timeout, "the answer took longer than an attempt may").ambiguous();
+            return broken(&mut bill, failure, Cost::Unknown, StatusCode::GATEWAY_TIMEOUT);
+        }
+    };
+    let response = answer::head(parts.status, &parts.headers).map(|()| body.clone());
+    if !parts.status.is_success() {
+        let said = Said {
+            provider: call.upstream.provider(),
+            status: parts.status.as_u16(),
+            headers: &parts.headers,
+            body: &body,
+        };
+        let failure = classify(&said, shared.clock.now());
+        let cost = Cost::Known(bill.of_failure(&body));
+        let settled = bill.fail(failure.clone(), cost);
+        return Outcome::Failed { failure, settled, response };
+    }
+    let value: Value = if call.asked.model.is_some() {
+        serde_json::from_slice(&body).unwrap_or(Value::Null)
+    } else {
+        Value::Null
+    };
+    let charges = bill.of_answer(&call.asked, &value);
+    if let Some(failure) = failed_answer(call.upstream.provider(), &value) {
+        bill.fail(failure, Cost::Known(charges.clone()));
+    } else {
+        bill.succeed(output(&parts, &value), charges.clone());
+    }
+    tally.charges.extend(charges);
+    let mut response = response;
+    add(response.headers_mut(), call.run.id(), tally.attempts, Some(&tally.charges));
+    Outcome::Answered(answer::whole(response))
+}
+
+/// What is kept of an answer: by which its provider finds it again, and by which spans and calls are known to be one.
+fn output(parts: &http::response::Parts, body: &Value) -> Payload {
+    let request_id =
+        ["x-request-id", "request-id"].iter().find_map(|name| parts.headers.get(*name)?.to_str().ok());
+    let mut kept = Map::new();
+    kept.extend(request_id.map(|id| ("request_id".to_owned(), id.into())));
+    kept.extend(body["id"].as_str().map(|id| ("response_id".to_owned(), id.into())));
+    if kept.is_empty() { Payload::null() } else { Payload::of(&kept).unwrap_or_else(|_| Payload::null()) }
+}
+
+/// An attempt without an answer of the upstream's.
+fn broken(bill: &mut Bill, failure: Failure, cost: Cost, status: StatusCode) -> Outcome {
+    let dialect = bill.dialect();
+    let settled = bill.fail(failure.clone(), cost);
+    let response = upstream_failed(&failure, status).response(dialect);
+    Outcome::Failed { failure, settled, response }
+}
+
+fn upstream_failed(failure: &Failure, status: StatusCode) -> Refusal {
+    Refusal::new(status, "upstream_failed", failure.message.clone()).unsaid()
+}
+
+/// Whether the call is made again: waits for it then.
+async fn again(shared: &Shared, call: &Call, tally: &Tally, failure: &Failure) -> bool {
+    let retry = &shared.config.retry;
+    let (Mode::Protect, Some(last)) = (shared.config.mode, &tally.last) else { return false };
+    let policy = RetryPolicy::default().attempts(retry.attempts).elapsed_max(retry.elapsed);
+    let tried = Tried {
+        attempts: tally.attempts,
+        lost: 0,
+        since: tally.since,
+        cost: cost(&tally.charges).unwrap_or_default(),
+        deadline: None,
+    };
+    let seed =
+        call.asked.same ^ u64::from_be_bytes(call.run.id().as_bytes()[8..].try_into().unwrap_or_default());
+    let now = shared.clock.now();
+    match policy.decide(&tried, failure, now, seed) {
+        Decision::Retry { delay, because } => {
+            let wait = call.run.wait(last, now + delay, retry.attempts, because, now);
+            tokio::time::sleep(delay).await;
+            wait.fired(shared.clock.now());
+            true
+        }
+        Decision::GiveUp(because) => {
+            call.run.gave_up(last, because, now);
+            false
+        }
+    }
+}
+
+/// What the client gets when all attempts have failed.
+fn failed(shared: &Shared, call: &Call, tally: &Tally, mut response: Response<Bytes>) -> Answer {
+    add(response.headers_mut(), call.run.id(), tally.attempts, Some(&tally.charges));
+    if shared.config.mode == Mode::Protect {
+        // One place retries: what it could not cure a client cannot either.
+        response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
+    answer::whole(response)
+}
+
+fn refused(call: &Call, tally: &Tally, refusal: &Refusal) -> Answer {
+    let mut response = refusal.response(call.upstream.dialect);
+    add(response.headers_mut(), call.run.id(), tally.attempts, Some(&tally.charges));
+    answer::whole(response)
+}

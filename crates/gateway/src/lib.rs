@@ -1,0 +1,32 @@
+//! A proxy before language-model providers: change a base URL, and every call is metered, budgeted, gated and booked.
+//!
+//! A call belongs to a run, by a header, the path, a trace or a session; it is an attempt at a step of it. The most that it
+//! can cost is on record before it is sent, and what it did cost after its answer, whatever became of it. Streams pass
+//! through chunk by chunk. `docs/gateway.md` has every setting, and what is promised.
+//!
+//! What this crate is not: it knows no engine, keeps no body beyond the answers that repeats may ask for, and opens no
+//! journal: that is the [`Recorder`](midwatch_recorder::Recorder)'s.
+
+mod access;
+mod answer;
+mod asked;
+mod bill;
+mod budget;
+mod call;
+mod caller;
+pub mod config;
+mod dedup;
+mod events;
+mod gateway;
+mod log;
+mod refusal;
+mod route;
+mod secret;
+mod server;
+mod session;
+mod tap;
+mod upstream;
+
+pub use config::{Config, Invalid};
+pub use gateway::{Gateway, check, now};
+pub use secret::Secret;

@@ -1,0 +1,10 @@
+//! The gateway over real HTTP, before the simulator: what it passes on, books, refuses and repeats.
+#![allow(clippy::unwrap_used)]
+
+mod budgets;
+mod dedup;
+mod identity;
+mod protect;
+mod proxy;
+mod security;
+mod stage;
