@@ -29,6 +29,8 @@ pub struct Builder<K> {
     budgets: SharedBudgets,
     #[cfg(feature = "http")]
     price_file: Option<PathBuf>,
+    #[cfg(feature = "otlp")]
+    traces: Option<midwatch_otlp::Otlp>,
     pub(crate) kind: K,
 }
 
@@ -92,6 +94,8 @@ impl<K> Builder<K> {
             budgets: SharedBudgets::default(),
             #[cfg(feature = "http")]
             price_file: None,
+            #[cfg(feature = "otlp")]
+            traces: None,
             kind,
         }
     }
@@ -153,6 +157,23 @@ impl<K> Builder<K> {
         self
     }
 
+    /// Hands the traces of all runs on to a collector: spans leave as they become final, by a thread of its own, from the
+    /// journal. While the collector is away nothing is lost and no run waits. The first time it begins with what happens
+    /// from then on.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use midwatch::{Midwatch, Otlp};
+    /// let midwatch = Midwatch::embedded("midwatch.db").traces(Otlp::from_env()?).open().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "otlp")]
+    pub fn traces(mut self, otlp: midwatch_otlp::Otlp) -> Self {
+        self.traces = (!otlp.is_off()).then_some(otlp);
+        self
+    }
+
     /// Names this process in the journal; by default its id.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
         self.worker = name.into();
@@ -180,6 +201,9 @@ impl<K: Kind> Builder<K> {
         };
         let file = JournalFile::open(self.path.clone()).await?;
         let journal: Arc<dyn Journal> = Arc::clone(&file.journal) as _;
+        // Before runs are taken up, so that a new cursor misses nothing of what this engine does.
+        #[cfg(feature = "otlp")]
+        let traces = crate::traces::Traces::start(self.traces, &self.path, &file).await?;
         let setup = Setup {
             journal: Arc::clone(&journal),
             registry: self.registry,
@@ -195,6 +219,8 @@ impl<K: Kind> Builder<K> {
             engine,
             gates,
             file,
+            #[cfg(feature = "otlp")]
+            traces,
             #[cfg(feature = "http")]
             _prices: prices,
         })
@@ -223,4 +249,8 @@ pub enum OpenError {
     #[cfg(feature = "http")]
     #[error(transparent)]
     Prices(#[from] crate::PriceFileError),
+    /// The traces.
+    #[cfg(feature = "otlp")]
+    #[error("traces: {0}")]
+    Traces(#[from] midwatch_otlp::StartError),
 }

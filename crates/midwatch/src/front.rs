@@ -44,6 +44,8 @@ pub struct Midwatch {
     pub(crate) file: JournalFile,
     /// Hears messages of other processes for an engine that does not do so itself.
     pub(crate) inbox: Option<Task>,
+    #[cfg(feature = "otlp")]
+    pub(crate) traces: crate::traces::Traces,
     #[cfg(feature = "http")]
     pub(crate) _prices: Option<crate::prices::Watch>,
 }
@@ -91,6 +93,8 @@ impl Midwatch {
         if let Some(inbox) = &self.inbox {
             inbox.0.abort();
         }
+        #[cfg(feature = "otlp")]
+        self.traces.stop().await;
         self.file.close().await;
     }
 

@@ -35,6 +35,8 @@ mod guide;
 pub mod http;
 #[cfg(feature = "http")]
 pub mod llm;
+#[cfg(feature = "logs")]
+pub mod logs;
 #[cfg(feature = "http")]
 mod prices;
 #[cfg(feature = "receiver")]
@@ -47,6 +49,8 @@ mod run;
 mod temporal;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "otlp")]
+mod traces;
 
 #[cfg(feature = "http")]
 pub use self::http::StepHttp;
@@ -59,6 +63,9 @@ pub use llm::StepLlm;
 pub use midwatch_engine_embedded::{GateOptions, QueueOptions};
 #[doc(inline)]
 pub use midwatch_macros::{step, workflow};
+#[cfg(feature = "otlp")]
+#[doc(inline)]
+pub use midwatch_otlp::{Compression, Otlp, Protocol, SettingsError};
 #[cfg(feature = "http")]
 pub use midwatch_providers::{IntoFailure, OrFailure, PriceError, Prices, Provider};
 #[doc(inline)]

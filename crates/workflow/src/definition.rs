@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 
 use crate::{Budget, Context, Failure, Payload, RetryPolicy, StepContext, Timeouts};
 
@@ -231,9 +232,12 @@ impl StepDefinition {
         &self.name
     }
 
-    /// Makes one attempt.
+    /// Makes one attempt. What it logs by `tracing` meanwhile is inside [`StepContext::log_span`].
     pub fn run(&self, cx: StepContext, input: Payload) -> BoxFuture<'static, Result<Payload, Failure>> {
-        (self.run)(cx, input)
+        let span = cx.log_span();
+        let attempt = (self.run)(cx, input);
+        // Where nobody listens, nothing is added.
+        if span.is_disabled() { attempt } else { Box::pin(attempt.instrument(span)) }
     }
 }
 

@@ -54,5 +54,5 @@ pub use registry::Registry;
 pub use state::{OPS_PENDING_MAX, Recorded};
 pub use step_context::{AttemptInfo, Reporter, Reservation, RunInfo, StepContext};
 pub use time::Timestamp;
-pub use trace::{SpanId, SpanOf, Traceparent};
+pub use trace::{LOG_TARGET, SpanId, SpanOf, Traceparent};
 pub use usage::{Certainty, Charge, Spent, Usage};

@@ -233,6 +233,24 @@ impl StepContext {
         Traceparent { trace: self.0.run.trace, span: self.span_id() }.to_string()
     }
 
+    /// The `tracing` span that an attempt's logs stand in: run, step, attempt, and the ids of its span in the run's
+    /// trace, under the target [`LOG_TARGET`](crate::LOG_TARGET).
+    pub fn log_span(&self) -> tracing::Span {
+        let AttemptInfo { run, step, nth, attempt, .. } = &*self.0;
+        tracing::info_span!(
+            target: crate::LOG_TARGET,
+            "attempt",
+            run = %run.run,
+            workflow = %run.workflow,
+            workflow_id = %run.workflow_id,
+            step = %step,
+            nth,
+            attempt,
+            trace_id = format_args!("{:032x}", u128::from_be_bytes(run.trace)),
+            span_id = %self.span_id(),
+        )
+    }
+
     /// The trace that the run belongs to.
     pub fn trace_id(&self) -> [u8; 16] {
         self.0.run.trace

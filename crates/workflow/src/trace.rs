@@ -10,6 +10,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{OpId, RunId, RunInfo, RunStarted};
 
+/// The target of the `tracing` spans that attempts' logs stand in.
+pub const LOG_TARGET: &str = "midwatch::attempt";
+
 /// The id of a span: 8 bytes, never all zero. Displayed and serialized as 16 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpanId([u8; 8]);

@@ -20,6 +20,7 @@ mod signal;
 mod simulate;
 mod stalls;
 mod tail;
+mod trace;
 mod version;
 mod watch;
 mod why;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Show(show::Show),
     Why(why::Why),
     Tail(tail::Tail),
+    Trace(trace::Trace),
     Cost(cost::Cost),
     Stalls(stalls::Stalls),
     Signal(signal::Signal),
@@ -68,6 +70,7 @@ impl Command {
             Command::Show(show) => show.run(global, out),
             Command::Why(why) => why.run(global, out),
             Command::Tail(tail) => tail.run(global, out),
+            Command::Trace(trace) => trace.run(global, out),
             Command::Cost(cost) => cost.run(global, out),
             Command::Stalls(stalls) => stalls.run(global, out),
             Command::Signal(signal) => signal.run(global, out),

@@ -127,6 +127,9 @@ pub enum StartError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] Error),
+    /// The runtime is stopping.
+    #[error("the process is stopping")]
+    Stopped,
     /// No thread can be had.
     #[error("no thread for following: {0}")]
     Thread(#[source] std::io::Error),
