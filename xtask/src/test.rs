@@ -83,6 +83,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let has_temporal = wanted(Part::Tests) && setup::ensure_temporal_server(root)?;
     let has_prometheus = wanted(Part::Tests) && setup::ensure_prometheus(root)?;
     let has_grafana_types = wanted(Part::Tests) && setup::ensure_grafana_types(root)?;
+    let has_otlp = wanted(Part::Tests) && setup::ensure_otlp_receivers(root)?;
     // What is there must not be skipped in silence.
     let required: Vec<(&str, &str)> = [
         has_stripe_mock.then_some(("MIDWATCH_REQUIRE_STRIPE_MOCK", "1")),
@@ -90,6 +91,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         has_temporal.then_some(("MIDWATCH_REQUIRE_TEMPORAL", "1")),
         has_prometheus.then_some(("MIDWATCH_REQUIRE_PROMETHEUS", "1")),
         has_grafana_types.then_some(("MIDWATCH_REQUIRE_GRAFANA_TYPES", "1")),
+        has_otlp.then_some(("MIDWATCH_REQUIRE_OTLP", "1")),
     ]
     .into_iter()
     .flatten()
@@ -111,6 +113,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Part::Tests) && !has_grafana_types {
         say("SKIPPED: the dashboard against Grafana's types, for want of node and npm");
+    }
+    if wanted(Part::Tests) && !has_otlp {
+        say("SKIPPED: traces at receivers of OTLP, for want of python3");
     }
     say("all checks passed");
     Ok(())

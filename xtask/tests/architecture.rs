@@ -52,6 +52,16 @@ fn data_flows_one_way() {
             "midwatch-watch",
             &["midwatch-inspect", "midwatch-journal", "midwatch-observe", "midwatch-workflow"],
         ),
+        (
+            "midwatch-mcp",
+            &[
+                "midwatch-inspect",
+                "midwatch-journal",
+                "midwatch-observe",
+                "midwatch-steer",
+                "midwatch-workflow",
+            ],
+        ),
         ("midwatch-otlp", &["midwatch-journal", "midwatch-observe", "midwatch-workflow"]),
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),

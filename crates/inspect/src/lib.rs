@@ -8,6 +8,7 @@
 mod attention;
 mod cost;
 mod facts;
+mod find;
 mod memory;
 mod row;
 mod stall;
@@ -16,6 +17,7 @@ mod standing;
 pub use attention::{Candidate, candidates, urgency};
 pub use cost::{CostQuery, cost};
 pub use facts::{Inspector, gates, owner};
+pub use find::{Found, find};
 pub use memory::Memory;
 pub use row::row;
 pub use stall::{Stalled, stalls};

@@ -6,7 +6,7 @@
 //!
 //! let subscriber = tracing_subscriber::registry().with(midwatch::logs::json(std::io::stdout));
 //! tracing::subscriber::with_default(subscriber, || tracing::info!(port = 8080, "ready"));
-//! // {"timestamp":"…","level":"INFO","target":"…","message":"ready","port":8080}
+//! // {"level":"INFO","message":"ready","port":8080,"target":"…","timestamp":"…"}
 //! ```
 //!
 //! What is logged in a step, in whatever code it calls, has `run`, `workflow`, `workflow_id`, `step`, `nth`, `attempt`,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use midwatch_observe::trace::{Attributes, Role, Span, State, Value};
 use midwatch_workflow::Timestamp;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Request;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -18,41 +18,59 @@ const SPANS_MAX: usize = 512;
 /// And about so many bytes: collectors refuse messages over 4 MiB by default.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Turns spans into messages, in pieces that a collector takes.
-pub(crate) fn pieces(spans: Vec<Span>) -> Vec<Vec<Message>> {
-    let mut pieces: Vec<Vec<Message>> = Vec::new();
-    let mut bytes = 0;
+/// Turns spans into requests, in pieces that a collector takes.
+pub(crate) fn requests(spans: Vec<Span>, resource: &Resource) -> Vec<Request> {
+    let mut requests = Vec::new();
+    let (mut piece, mut bytes) = (Vec::new(), 0);
     for message in spans.into_iter().map(message) {
         let size = message.encoded_len();
-        match pieces.last_mut() {
-            Some(piece) if piece.len() < SPANS_MAX && bytes + size <= BYTES_MAX => {
-                bytes += size;
-                piece.push(message);
-            }
-            _ => {
-                bytes = size;
-                pieces.push(vec![message]);
-            }
+        if !piece.is_empty() && (piece.len() == SPANS_MAX || bytes + size > BYTES_MAX) {
+            requests.push(request(std::mem::take(&mut piece), resource));
+            bytes = 0;
         }
+        bytes += size;
+        piece.push(message);
     }
-    pieces
+    if !piece.is_empty() {
+        requests.push(request(piece, resource));
+    }
+    requests
 }
 
-/// A request with these spans.
-pub(crate) fn request(spans: Vec<Message>, resource: &[(String, String)]) -> ExportTraceServiceRequest {
-    let attributes = resource.iter().map(|(key, value)| pair(key, Value::from(value.clone()))).collect();
+/// What is said of the sender.
+pub(crate) fn resource(attributes: &[(String, String)]) -> Resource {
+    let attributes = attributes.iter().map(|(key, value)| pair(key, Value::from(value.clone()))).collect();
+    Resource { attributes, ..Resource::default() }
+}
+
+fn request(spans: Vec<Message>, resource: &Resource) -> Request {
     let scope = InstrumentationScope {
         name: "midwatch".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         ..InstrumentationScope::default()
     };
-    ExportTraceServiceRequest {
+    Request {
         resource_spans: vec![ResourceSpans {
-            resource: Some(Resource { attributes, ..Resource::default() }),
+            resource: Some(resource.clone()),
             scope_spans: vec![ScopeSpans { scope: Some(scope), spans, schema_url: String::new() }],
             schema_url: String::new(),
         }],
     }
+}
+
+/// The spans of a request that was made here.
+pub(crate) fn spans_of(request: &Request) -> &[Message] {
+    let scopes = request.resource_spans.first().map(|resource| &resource.scope_spans);
+    scopes.and_then(|scopes| scopes.first()).map(|scope| &scope.spans[..]).unwrap_or_default()
+}
+
+/// Two requests with half of the spans each; `None` if there is but one.
+pub(crate) fn halved(request: &Request) -> Option<[Request; 2]> {
+    let spans = spans_of(request);
+    let resource = request.resource_spans.first()?.resource.clone().unwrap_or_default();
+    let (one, other) = spans.split_at(spans.len() / 2);
+    let half = |spans: &[Message]| self::request(spans.to_vec(), &resource);
+    (!one.is_empty()).then(|| [half(one), half(other)])
 }
 
 fn message(span: Span) -> Message {

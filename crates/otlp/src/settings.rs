@@ -216,6 +216,14 @@ impl Otlp {
         &self.endpoint
     }
 
+    /// The same for people: without a name and a password, if the URL has them.
+    pub fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.endpoint.split_once("://") else { return self.endpoint.clone() };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        format!("{scheme}://{host}{path}")
+    }
+
     /// How.
     pub fn protocol(&self) -> Protocol {
         self.protocol
@@ -231,7 +239,7 @@ impl Otlp {
 impl std::fmt::Debug for Otlp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Otlp")
-            .field("endpoint", &self.endpoint)
+            .field("endpoint", &self.shown())
             .field("protocol", &self.protocol)
             .finish_non_exhaustive()
     }
@@ -338,6 +346,7 @@ mod tests {
             .map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(otlp.headers, expected);
         assert!(!format!("{otlp:?}").contains("c2VjcmV0"));
+        assert_eq!(Otlp::http("https://me:pass@c:1/base").shown(), "https://c:1/base/v1/traces");
         let error = with(&[("OTEL_EXPORTER_OTLP_HEADERS", "c2VjcmV0")]).unwrap_err().to_string();
         assert!(error.starts_with("OTEL_EXPORTER_OTLP_HEADERS: ") && !error.contains("c2VjcmV0"), "{error}");
     }

@@ -10,6 +10,7 @@ mod gateway_books;
 mod limit;
 mod meter;
 mod observe;
+mod traces;
 
 use clap::{Args, Subcommand};
 
@@ -24,7 +25,7 @@ pub(crate) enum Bench {
     Engines(engines::Options),
     /// A thousand calls at once on one budget of a dollar: what the provider bills in the end.
     Budget(budget::Options),
-    /// Why, ls, cost and stalls on a journal of a million runs.
+    /// Why, ls, cost and stalls on a journal of a million runs; what handing traces on costs.
     Observe(observe::Options),
     /// What a limit and an outage cost a thousand runs: requests, bursts, time.
     Amplification(amplification::Options),

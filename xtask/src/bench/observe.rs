@@ -1,4 +1,5 @@
-//! How fast views are on a large journal: `why`, `ls`, `cost`, `stalls` as the command line asks for them.
+//! How fast views are on a large journal (`why`, `ls`, `cost`, `stalls` as the command line asks for them), and what being
+//! observed costs.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// Where to keep it for another time; used as it is if it is there.
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
+    /// Only what handing traces on costs.
+    #[arg(long)]
+    only_overhead: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -35,6 +39,11 @@ const ROUNDS: usize = 5;
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
+    let overhead = super::traces::measure(folder.path())?;
+    if options.only_overhead {
+        say(options.output, &serde_json::to_value(overhead)?);
+        return Ok(());
+    }
     let path = options.keep.clone().unwrap_or_else(|| folder.path().join("midwatch.db"));
     if !path.exists() {
         fill(&path, options.runs)?;
@@ -62,10 +71,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (cost_ms, cost_by_model_ms) = (by(By::Workflow)?, by(By::Model)?);
     let stalls_ms = median(|| Ok(stalls(&SqliteJournal::open_reader(&path)?, now, STALL_LIMIT)?))?;
     let bytes = std::fs::metadata(&path)?.len();
-    let figures = json!({
+    let mut figures = json!({
         "runs": options.runs, "bytes": bytes, "why_ms": why_ms, "ls_ms": ls_ms.max(costliest), "cost_ms": cost_ms,
         "cost_by_model_ms": cost_by_model_ms, "stalls_ms": stalls_ms,
     });
+    if let (Some(figures), Ok(serde_json::Value::Object(overhead))) =
+        (figures.as_object_mut(), serde_json::to_value(overhead))
+    {
+        figures.extend(overhead);
+    }
     say(options.output, &figures);
     Ok(())
 }

@@ -11,6 +11,7 @@ mod doctor;
 mod fork;
 mod gateway;
 mod ls;
+mod mcp;
 mod pause;
 mod resolve;
 mod resume;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Why(why::Why),
     Tail(tail::Tail),
     Trace(trace::Trace),
+    Mcp(mcp::Mcp),
     Cost(cost::Cost),
     Stalls(stalls::Stalls),
     Signal(signal::Signal),
@@ -71,6 +73,7 @@ impl Command {
             Command::Why(why) => why.run(global, out),
             Command::Tail(tail) => tail.run(global, out),
             Command::Trace(trace) => trace.run(global, out),
+            Command::Mcp(mcp) => mcp.run(global),
             Command::Cost(cost) => cost.run(global, out),
             Command::Stalls(stalls) => stalls.run(global, out),
             Command::Signal(signal) => signal.run(global, out),

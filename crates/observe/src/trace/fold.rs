@@ -470,13 +470,13 @@ impl Tracer {
             return;
         }
         // It is settled with whatever it came to: the step of that name that is not under way.
-        let settled = self.steps.iter().find(|(id, open)| {
-            let is_under_way = self.ops.values().any(|op| match op {
-                Open::Attempt(attempt) => attempt.step == **id,
-                _ => false,
-            });
-            step.as_deref() == Some(&*open.name) && !is_under_way
-        });
+        let is_under_way = |id: &SpanId| {
+            self.ops.values().any(|op| matches!(op, Open::Attempt(attempt) if attempt.step == *id))
+        };
+        let same = self.steps.iter().filter(|(_, open)| step.as_deref() == Some(&*open.name));
+        let still = same.filter(|(id, _)| !is_under_way(id));
+        // Of several the one that began first was asked about first.
+        let settled = still.min_by_key(|(id, open)| (open.began, **id));
         if let Some(id) = settled.map(|(id, _)| *id) {
             if matches!(resolution, Resolution::Done(_))
                 && let Some(step) = self.steps.get_mut(&id)

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use midwatch_journal::Error;
 use midwatch_journal::sqlite::SqliteJournal;
-use opentelemetry_proto::tonic::trace::v1::Span as Message;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Request;
 use tokio::sync::watch;
 
 use super::read::{Batch, Reader};
 use crate::cursor::{Cursor, CursorError};
-use crate::encode::pieces;
+use crate::encode::spans_of;
 use crate::send::{SendError, Sender};
 use crate::settings::{Otlp, SettingsError};
 
@@ -172,7 +172,7 @@ impl Follower {
             cursor,
             cursor_at: Instant::now(),
             sender,
-            endpoint: start.otlp.endpoint,
+            endpoint: start.otlp.shown(),
             report: start.report,
             told,
         };
@@ -186,8 +186,12 @@ impl Follower {
 
     /// Hands on what is in the journal by now, for at most so long, and ends. Blocks.
     pub fn stop(mut self, limit: Duration) {
-        self.tell.send_replace(Some(Instant::now() + limit));
+        self.end(Instant::now() + limit);
+    }
+
+    fn end(&mut self, deadline: Instant) {
         if let Some(thread) = self.thread.take() {
+            self.tell.send_replace(Some(deadline));
             // One that panicked has said so itself.
             let _ = thread.join();
         }
@@ -196,7 +200,8 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.tell.send_replace(Some(Instant::now()));
+        // It waits for nothing any more, so this takes a moment; then the cursor is free for the next one.
+        self.end(Instant::now());
     }
 }
 
@@ -259,8 +264,8 @@ impl Work {
         for why in batch.unreadable {
             (self.report)(Report::Unreadable { why });
         }
-        for piece in pieces(batch.spans) {
-            if !self.send(&piece).await {
+        for request in self.sender.requests(batch.spans) {
+            if !self.send(&request).await {
                 return false;
             }
         }
@@ -271,14 +276,14 @@ impl Work {
         true
     }
 
-    /// Sends one piece, however long that takes; `false` only if it is told to stop meanwhile.
-    async fn send(&mut self, piece: &[Message]) -> bool {
+    /// Sends a request, however long that takes; `false` only if it is told to stop meanwhile.
+    async fn send(&mut self, request: &Request) -> bool {
         let (mut pause, mut away, mut said) = (BACKOFF, None, None::<Instant>);
         loop {
             let mut told = self.told.clone();
             let sent = tokio::select! {
                 biased;
-                sent = self.sender.send(piece) => sent,
+                sent = self.sender.send(request) => sent,
                 () = time_is_up(&mut told) => return false,
             };
             let (why, asked) = match sent {
@@ -289,7 +294,8 @@ impl Work {
                     if taken.left_out > 0 {
                         (self.report)(Report::Refused { spans: taken.left_out, why: taken.why });
                     }
-                    (self.report)(Report::Sent { spans: piece.len() as u64 - taken.left_out });
+                    let spans = (spans_of(request).len() as u64).saturating_sub(taken.left_out);
+                    (self.report)(Report::Sent { spans });
                     return true;
                 }
                 Err(SendError::Away { why, wait }) => (why, wait.unwrap_or_default()),

@@ -30,14 +30,14 @@ impl Grpc {
             metadata.insert(key, value);
         }
         let endpoint = Endpoint::from_shared(otlp.endpoint.clone());
-        let mut endpoint = endpoint.map_err(|error| unusable(&otlp.endpoint, chain(&error)))?;
+        let mut endpoint = endpoint.map_err(|error| unusable(&otlp.shown(), chain(&error)))?;
         match endpoint.uri().scheme_str() {
             Some("https") => {
                 let tls = tls(otlp)?;
                 endpoint = endpoint.tls_config(tls).map_err(|error| unusable("TLS", chain(&error)))?;
             }
             Some("http") => {}
-            _ => return Err(unusable(&otlp.endpoint, "expected http:// or https://")),
+            _ => return Err(unusable(&otlp.shown(), "expected http:// or https://")),
         }
         let channel = endpoint.timeout(otlp.timeout).connect_timeout(otlp.timeout).connect_lazy();
         let mut client = TraceServiceClient::new(channel);

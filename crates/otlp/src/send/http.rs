@@ -55,16 +55,16 @@ impl Http {
             client = client.identity(identity.map_err(|error| unusable(&name, chain(&error)))?);
         }
         let client = client.build().map_err(|error| unusable("TLS", chain(&error)))?;
-        let url = reqwest::Url::parse(&otlp.endpoint).map_err(|error| unusable(&otlp.endpoint, error))?;
+        let url = reqwest::Url::parse(&otlp.endpoint).map_err(|error| unusable(&otlp.shown(), error))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(unusable(&otlp.endpoint, "expected http:// or https://"));
+            return Err(unusable(&otlp.shown(), "expected http:// or https://"));
         }
         Ok(Self { client, url: url.into(), compression: otlp.compression })
     }
 
     pub(super) async fn send(
         &self,
-        request: ExportTraceServiceRequest,
+        request: &ExportTraceServiceRequest,
     ) -> Result<ExportTraceServiceResponse, SendError> {
         let away = |why: String| SendError::Away { why, wait: None };
         let mut post = self.client.post(&self.url);

@@ -3,19 +3,23 @@
 mod grpc;
 mod http;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use opentelemetry_proto::tonic::trace::v1::Span as Message;
+use midwatch_observe::trace::Span;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest as Request, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 
-use crate::encode::request;
+use crate::encode::{halved, requests, resource};
 use crate::settings::{Otlp, Protocol, SettingsError};
 
 /// Sends spans to one collector. Make and use it within a tokio runtime.
 #[derive(Debug)]
 pub struct Sender {
     way: Way,
-    resource: Vec<(String, String)>,
+    resource: Resource,
 }
 
 #[derive(Debug)]
@@ -63,40 +67,43 @@ impl Sender {
             Protocol::Http => Way::Http(http::Http::new(otlp)?),
             Protocol::Grpc => Way::Grpc(Box::new(grpc::Grpc::new(otlp)?)),
         };
-        Ok(Self { way, resource: otlp.resource.clone() })
+        Ok(Self { way, resource: resource(&otlp.resource) })
     }
 
-    /// Sends one piece. What is refused as a whole is divided until it is known which spans are meant.
-    pub(crate) async fn send(&self, piece: &[Message]) -> Result<Taken, SendError> {
-        let mut left = vec![piece];
+    /// Puts spans into requests that a collector takes.
+    pub(crate) fn requests(&self, spans: Vec<Span>) -> Vec<Request> {
+        requests(spans, &self.resource)
+    }
+
+    /// Sends a request. What is refused as a whole is divided until it is known which spans are meant.
+    pub(crate) async fn send(&self, request: &Request) -> Result<Taken, SendError> {
         let mut taken = Taken { left_out: 0, why: String::new() };
-        while let Some(spans) = left.pop() {
-            match self.send_once(spans).await {
+        let mut left: Vec<Cow<'_, Request>> = vec![Cow::Borrowed(request)];
+        while let Some(request) = left.pop() {
+            match self.send_once(&request).await {
                 Ok(response) => {
                     if let Some(partly) = response.partial_success {
                         taken.left_out += u64::try_from(partly.rejected_spans).unwrap_or(0);
                         taken.why = partly.error_message;
                     }
                 }
-                Err(SendError::Refused { .. }) if spans.len() > 1 => {
-                    let (one, other) = spans.split_at(spans.len() / 2);
-                    left.extend([other, one]);
-                }
-                Err(SendError::Refused { why }) => {
-                    taken.left_out += 1;
-                    taken.why = why;
-                }
+                Err(SendError::Refused { why }) => match halved(&request) {
+                    Some([one, other]) => left.extend([Cow::Owned(other), Cow::Owned(one)]),
+                    None => {
+                        taken.left_out += 1;
+                        taken.why = why;
+                    }
+                },
                 Err(away) => return Err(away),
             }
         }
         Ok(taken)
     }
 
-    async fn send_once(&self, spans: &[Message]) -> Result<ExportTraceServiceResponse, SendError> {
-        let request = request(spans.to_vec(), &self.resource);
+    async fn send_once(&self, request: &Request) -> Result<ExportTraceServiceResponse, SendError> {
         match &self.way {
             Way::Http(http) => http.send(request).await,
-            Way::Grpc(grpc) => grpc.send(request).await,
+            Way::Grpc(grpc) => grpc.send(request.clone()).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use midwatch_observe::trace::State;
@@ -41,16 +41,16 @@ pub(super) fn hand_over(otlp: Otlp, family: Family, out: &mut Out) -> anyhow::Re
     let open = all - spans.len();
     let exported = runtime.block_on(async {
         let sender = Sender::new(&otlp)?;
-        export(&sender, spans).await.map_err(|error| anyhow::anyhow!("{}: {error}", otlp.endpoint()))
+        export(&sender, spans).await.map_err(|error| anyhow::anyhow!("{}: {error}", otlp.shown()))
     })?;
     if out.is_json {
-        let (endpoint, why) = (otlp.endpoint(), Some(&exported.why).filter(|why| !why.is_empty()));
+        let (endpoint, why) = (otlp.shown(), Some(&exported.why).filter(|why| !why.is_empty()));
         out.json(&json!({
             "endpoint": endpoint, "spans": exported.taken, "refused": exported.refused, "open": open, "why": why,
         }))?;
     } else {
         let taken = amount::counted(exported.taken, "span");
-        out.line(format_args!("{GOOD}{taken} sent{GOOD:#} to {}", clean(otlp.endpoint())))?;
+        out.line(format_args!("{GOOD}{taken} sent{GOOD:#} to {}", clean(&otlp.shown())))?;
         if open > 0 {
             let open = amount::counted(open as u64, "span");
             out.line(format_args!("{FAINT}{open} not over yet: they follow when they are{FAINT:#}"))?;
@@ -73,7 +73,7 @@ pub(super) fn follow(
 ) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (tell, told) = channel();
-    let endpoint = otlp.endpoint().to_owned();
+    let endpoint = otlp.shown();
     let follower = Follower::start(Start {
         journal: Arc::new(global.journal()?),
         cursor: cursor.unwrap_or_else(|| Cursor::beside(&global.db)),
@@ -99,11 +99,8 @@ pub(super) fn follow(
         }
     })?;
     follower.stop(FAREWELL);
-    loop {
-        match told.recv_timeout(Duration::ZERO) {
-            Ok(report) => say(&report, &mut sent, out)?,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-        }
+    while let Ok(report) = told.try_recv() {
+        say(&report, &mut sent, out)?;
     }
     if out.is_json {
         out.json(&json!({ "stopped": { "spans": sent } }))?;
