@@ -47,7 +47,7 @@ impl Drop for Process {
 }
 
 /// A span as it was received.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Received {
     pub(crate) trace: String,
     pub(crate) id: String,
@@ -62,18 +62,22 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Reads a span in OTLP's JSON.
+    /// Reads a span in OTLP's JSON, or in that of protobuf: there names have underscores, and ids are in base64.
     fn read(span: &Value) -> Self {
         let text = |name: &str| span[name].as_str().unwrap_or_default().to_owned();
+        let id = |name: &str, other: &str| match span[other].as_str() {
+            Some(base64) => hex_of(base64),
+            None => text(name),
+        };
         let attributes = span["attributes"].as_array().into_iter().flatten().map(|pair| {
             let value = pair["value"].as_object().and_then(|value| value.values().next()).unwrap();
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             (pair["key"].as_str().unwrap().to_owned(), value)
         });
         Self {
-            trace: text("traceId"),
-            id: text("spanId"),
-            parent: text("parentSpanId"),
+            trace: id("traceId", "trace_id"),
+            id: id("spanId", "span_id"),
+            parent: id("parentSpanId", "parent_span_id"),
             name: text("name"),
             kind: if is(&span["kind"], 3, "SPAN_KIND_CLIENT") { "client" } else { "internal" },
             status: match &span["status"]["code"] {
@@ -86,16 +90,53 @@ impl Received {
     }
 }
 
+/// The hex digits of bytes in base64.
+fn hex_of(base64: &str) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let sixes = base64.bytes().filter_map(|digit| DIGITS.iter().position(|known| *known == digit));
+    let bits: String = sixes.map(|six| format!("{six:06b}")).collect();
+    let fours = bits.as_bytes()[..bits.len() / 8 * 8].chunks(4);
+    fours
+        .map(|four| format!("{:x}", u8::from_str_radix(std::str::from_utf8(four).unwrap(), 2).unwrap()))
+        .collect()
+}
+
 /// An enum is a number or its name.
 fn is(value: &Value, number: u64, name: &str) -> bool {
     value.as_u64() == Some(number) || value.as_str() == Some(name)
+}
+
+/// What a process printed of the spans that it took.
+#[derive(Clone, Default)]
+struct Spans(Arc<(Mutex<Vec<Received>>, Condvar)>);
+
+impl Spans {
+    /// Reads what a process prints, line by line.
+    fn read(process: &mut Process, take: fn(&str, &mut Vec<Received>)) -> Self {
+        let output = BufReader::new(process.0.stdout.take().unwrap());
+        let spans = Self::default();
+        let told = Arc::clone(&spans.0);
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                take(&line, &mut told.0.lock().unwrap());
+                told.1.notify_all();
+            }
+        });
+        spans
+    }
+
+    /// Waits until what was received is as expected; bounded by the runner's own limit for a test.
+    fn until(&self, is_there: impl Fn(&[Received]) -> bool) -> Vec<Received> {
+        let (spans, told) = &*self.0;
+        told.wait_while(spans.lock().unwrap(), |spans| !is_there(spans)).unwrap().clone()
+    }
 }
 
 /// `oteltap`: takes OTLP over HTTP and prints each span as a line of JSON.
 pub(crate) struct Tap {
     _process: Process,
     port: u16,
-    spans: Arc<(Mutex<Vec<Received>>, Condvar)>,
+    spans: Spans,
 }
 
 impl Tap {
@@ -108,15 +149,9 @@ impl Tap {
         let mut command = Command::new(program);
         command.args(["--port", &port.to_string()]).env("PYTHONUNBUFFERED", "1").stdout(Stdio::piped());
         let mut process = Process(command.spawn().unwrap());
-        let output = BufReader::new(process.0.stdout.take().unwrap());
-        let spans: Arc<(Mutex<Vec<Received>>, Condvar)> = Arc::default();
-        let told = Arc::clone(&spans);
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if let Ok(span) = serde_json::from_str::<Value>(&line) {
-                    told.0.lock().unwrap().push(Received::read(&span));
-                    told.1.notify_all();
-                }
+        let spans = Spans::read(&mut process, |line, spans| {
+            if let Ok(span) = serde_json::from_str::<Value>(line) {
+                spans.push(Received::read(&span));
             }
         });
         until_up(port);
@@ -133,41 +168,54 @@ impl Tap {
 
     pub(crate) fn stop(self) {}
 
-    /// Waits until what was received is as expected; bounded by the runner's own limit for a test.
     pub(crate) fn until(&self, is_there: impl Fn(&[Received]) -> bool) -> Vec<Received> {
-        let (spans, told) = &*self.spans;
-        told.wait_while(spans.lock().unwrap(), |spans| !is_there(spans)).unwrap().clone()
+        self.spans.until(is_there)
     }
 }
 
-/// `rotel`: a collector that takes OTLP over gRPC and HTTP, and passes it on.
+/// `rotel`: a collector that takes OTLP over gRPC and HTTP, and prints what it takes for people.
 pub(crate) struct Rotel {
     _process: Process,
     _folder: tempfile::TempDir,
     grpc: u16,
     http: u16,
+    spans: Spans,
 }
 
 impl Rotel {
-    /// Starts it in front of another receiver.
-    pub(crate) fn start(to: &str) -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let lib = tool("bin/python3")?.parent()?.join("../lib");
         let versions = std::fs::read_dir(lib).unwrap().map(|entry| entry.unwrap().path());
-        let agents = versions.map(|version| version.join("site-packages/rotel/rotel-agent"));
-        let agent = agents.into_iter().find(|agent| agent.is_file()).expect("rotel is installed");
+        let mut agents = versions.map(|version| version.join("site-packages/rotel/rotel-agent"));
+        let agent = agents.find(|agent| agent.is_file()).expect("rotel is installed");
         let folder = tempfile::tempdir().unwrap();
         let (grpc, http) = (free_port(), free_port());
         let mut command = Command::new(agent);
         command.arg("start").arg("--pid-file").arg(folder.path().join("pid"));
         command.args(["--otlp-grpc-endpoint", &format!("127.0.0.1:{grpc}")]);
         command.args(["--otlp-http-endpoint", &format!("127.0.0.1:{http}")]);
-        command.args(["--exporter", "otlp", "--otlp-exporter-protocol", "http"]);
-        command.args(["--otlp-exporter-endpoint", to, "--otlp-exporter-compression", "none"]);
-        command.args(["--batch-timeout", "100ms"]);
-        let process = Process(command.stdout(Stdio::null()).spawn().unwrap());
+        command.args(["--exporter", "blackhole", "--debug-log", "traces"]);
+        command.args(["--debug-log-verbosity", "detailed"]).stdout(Stdio::piped());
+        let mut process = Process(command.spawn().unwrap());
+        let spans = Spans::read(&mut process, |line, spans| {
+            let Some((key, value)) = line.split_once(':') else {
+                if line.starts_with("Span #") {
+                    spans.push(Received::default());
+                }
+                return;
+            };
+            let (Some(span), value) = (spans.last_mut(), value.trim()) else { return };
+            match key.trim() {
+                "Trace ID" => span.trace = value.to_owned(),
+                "Parent ID" => span.parent = value.to_owned(),
+                "ID" => span.id = value.to_owned(),
+                "Name" => span.name = value.to_owned(),
+                _ => {}
+            }
+        });
         until_up(grpc);
         until_up(http);
-        Some(Self { _process: process, _folder: folder, grpc, http })
+        Some(Self { _process: process, _folder: folder, grpc, http, spans })
     }
 
     pub(crate) fn grpc(&self) -> String {
@@ -176,6 +224,10 @@ impl Rotel {
 
     pub(crate) fn http(&self) -> String {
         format!("http://127.0.0.1:{}", self.http)
+    }
+
+    pub(crate) fn until(&self, is_there: impl Fn(&[Received]) -> bool) -> Vec<Received> {
+        self.spans.until(is_there)
     }
 }
 
