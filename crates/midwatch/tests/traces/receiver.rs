@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Where `cargo xtask test` installs them.
+#[allow(clippy::print_stderr)] // What is skipped is said.
 fn tool(name: &str) -> Option<PathBuf> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools/otlp");
     let found = folder.join(name);
