@@ -369,6 +369,11 @@ impl Driver {
                 AwaitResponse::CancelSignalReceived => return Ok(Next::Cancelled),
                 AwaitResponse::WaitingExternalProgress { waiting_input, .. } => {
                     self.mirror.caught_up(crate::translate::now());
+                    // Whatever is begun is in the journal, so that a kill does not hide it.
+                    if !self.due.is_empty() {
+                        self.session.flush();
+                        self.mirror.settle().await?;
+                    }
                     // The order in which Restate gives them out is not that of the operations.
                     while let Some(op) = self.due.pop_first() {
                         self.start_attempt(op)?;

@@ -20,6 +20,7 @@ use temporalio_sdk::{WaitConditionOptions, WorkflowCancellationToken, WorkflowCo
 
 use crate::host::{Host, Shared};
 use crate::server::{self, Asked};
+use crate::shown::Shown;
 use crate::time::timestamp;
 use crate::translate::{Command, Input, Standing, Translation};
 use crate::wire::{Start, arguments, raw, raw_of, read, read_payload};
@@ -112,6 +113,7 @@ struct Driver {
     tokens: HashMap<OpId, WorkflowCancellationToken>,
     woken: Arc<Woken>,
     is_halted: bool,
+    shown: Shown,
 }
 
 struct InFlight {
@@ -133,6 +135,7 @@ impl Driver {
             tokens: HashMap::new(),
             woken: Arc::default(),
             is_halted: false,
+            shown: Shown::default(),
         };
         driver.await_cancellation();
         if let Some(deadline) = driver.translation.deadline() {
@@ -262,6 +265,9 @@ impl Driver {
         self.shared.mirror.tell(&self.task, self.translation.info.run, first, events);
         self.translation.fold.summarize();
         let summary = self.translation.fold.summary.clone();
+        if summary.ended_at.is_none() {
+            self.shown.update(&self.cx, &summary);
+        }
         self.cx.state_mut(|host| host.summary = Some(summary));
     }
 }

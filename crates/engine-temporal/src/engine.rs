@@ -26,7 +26,9 @@ use temporalio_common::{MemoValues, UntypedWorkflow};
 use crate::drive::temporal_id;
 use crate::options::Options;
 use crate::time::timestamp;
-use crate::wire::{BYTES_MAX, MEMO_RUN, MESSAGE, Start, arguments, raw, raw_of, read, read_payload};
+use crate::wire::{
+    BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, MESSAGE, Start, arguments, raw, raw_of, read, read_payload,
+};
 use crate::worker::{RunningWorker, connect};
 
 /// The Temporal engine. Dropping it stops its worker at once, as a crash would; see [`Temporal::shut_down`].
@@ -94,6 +96,7 @@ impl Temporal {
         let temporal = temporal_id(workflow.name(), &id);
         let mut memo = MemoValues::new();
         memo.insert(MEMO_RUN, run.to_string());
+        memo.insert(MEMO_WORKFLOW_ID, id.to_string());
         let options = WorkflowStartOptions::new(self.options.task_queue.clone(), temporal.clone())
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .memo(memo)

@@ -17,6 +17,7 @@ mod mirror_run;
 mod mirror_writer;
 mod options;
 mod server;
+mod shown;
 mod step;
 mod time;
 mod translate;

@@ -26,6 +26,9 @@ pub(crate) const MESSAGE: &str = "midwatch.message";
 /// The memo field that holds the run's id.
 pub(crate) const MEMO_RUN: &str = "midwatch_run";
 
+/// The memo field that holds the user's id of the run.
+pub(crate) const MEMO_WORKFLOW_ID: &str = "midwatch_workflow_id";
+
 /// How a run began, as its workflow's second argument.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Start {

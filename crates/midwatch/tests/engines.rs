@@ -5,7 +5,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use midwatch::{Class, Message, Midwatch, RunError};
+use midwatch::{
+    Budget, Builder, Charge, Class, Context, Failure, Message, Midwatch, Money, OnReached, RunError,
+    StepContext,
+};
 use midwatch_engine_conformance::check_laws;
 use midwatch_engine_conformance::server::{RestateServer, TemporalServer, free_ports};
 use midwatch_journal::sqlite::SqliteJournal;
@@ -148,7 +151,7 @@ async fn is_reached_from_outside(midwatch: Midwatch, file: &Path) {
 }
 
 #[midwatch::workflow]
-async fn waiting(cx: midwatch::Context, _: ()) -> Result<bool, midwatch::Failure> {
+async fn waiting(cx: Context, _: ()) -> Result<bool, Failure> {
     cx.signal("approve").await
 }
 
@@ -166,5 +169,52 @@ async fn a_message_left_in_the_journal_reaches_a_run_on_a_server() {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let builder = Midwatch::restate(&file).ingress(server.ingress()).admin(server.admin());
         is_reached_from_outside(builder.listen(listen).workflow(waiting).open().await.unwrap(), &file).await;
+    }
+}
+
+/// A call of 60 cents to a target that has a gate.
+#[midwatch::step(target = "model", attempts = 1)]
+async fn call(cx: StepContext, _: ()) -> Result<(), Failure> {
+    let cents =
+        || Charge { target: "model".to_owned(), cost: Some(Money::from_cents(60)), ..Charge::default() };
+    cx.reserve(cents()).await?.settle(cents());
+    Ok(())
+}
+
+#[midwatch::workflow]
+async fn asks(cx: Context, _: ()) -> Result<(), Failure> {
+    cx.step(call, &()).await
+}
+
+/// A dollar pays for one call of 60 cents, and not for two, whichever run makes them.
+fn shares_a_dollar<K>(builder: Builder<K>) -> Builder<K> {
+    let dollar =
+        Budget { usd: Some(Money::from_cents(100)), on_reached: OnReached::Fail, ..Budget::default() };
+    builder.tenant_budget("ann", dollar).workflow(asks).step(call)
+}
+
+async fn spends_no_more_than_a_dollar(midwatch: Midwatch) {
+    let ask = |id: &str| midwatch.start(asks, ()).id(id).tenant("ann");
+    ask("first").await.unwrap().result().await.unwrap();
+    match ask("second").await.unwrap().result().await {
+        Err(RunError::Failed { failure, .. }) => assert_eq!(failure.class, Class::Budget, "{failure}"),
+        other => panic!("{other:?}"),
+    }
+    let gates = midwatch.gates();
+    assert_eq!(gates.len(), 1, "the target has a gate: {gates:?}");
+    midwatch.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_stand_and_shared_budgets_hold_on_servers_too() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Some(server) = TemporalServer::start(&[]) {
+        let builder = Midwatch::temporal(folder.path().join("temporal.db")).server(server.url());
+        spends_no_more_than_a_dollar(shares_a_dollar(builder).open().await.unwrap()).await;
+    }
+    if let Some(server) = RestateServer::start() {
+        let builder = Midwatch::restate(folder.path().join("restate.db"));
+        let builder = builder.ingress(server.ingress()).admin(server.admin());
+        spends_no_more_than_a_dollar(shares_a_dollar(builder).open().await.unwrap()).await;
     }
 }

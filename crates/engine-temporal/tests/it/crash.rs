@@ -106,17 +106,39 @@ fn events(folder: &Path) -> Vec<Event> {
     journal.events(run, 0).expect("its events")
 }
 
+/// Who is killed each time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Victims {
+    Worker,
+    WorkerAndServer,
+}
+
 #[test]
 fn a_run_goes_on_after_its_worker_was_killed_in_a_step_a_wait_and_a_compensation() {
-    let Some(server) = TemporalServer::start(&[NAMESPACE]) else { return };
+    survive(Victims::Worker);
+}
+
+#[test]
+fn a_run_goes_on_after_its_worker_and_its_server_were_killed_at_once() {
+    survive(Victims::WorkerAndServer);
+}
+
+fn survive(victims: Victims) {
+    let Some(mut server) = TemporalServer::start_on_disk(&[NAMESPACE]) else { return };
+    let url = server.url();
+    let mut kill = |worker: Killed| {
+        drop(worker);
+        if victims == Victims::WorkerAndServer {
+            server.kill_and_restart();
+        }
+    };
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    let url = server.url();
 
     let in_step = Killed::start(&url, folder);
     until("the step is at work", || folder.join("step slow").exists());
     std::thread::sleep(Duration::from_millis(500));
-    drop(in_step);
+    kill(in_step);
 
     let in_wait = Killed::start(&url, folder);
     let is_slept = |event: &Event| {
@@ -126,11 +148,11 @@ fn a_run_goes_on_after_its_worker_was_killed_in_a_step_a_wait_and_a_compensation
         )
     };
     until("the run sleeps", || events(folder).iter().any(is_slept));
-    drop(in_wait);
+    kill(in_wait);
 
     let in_undo = Killed::start(&url, folder);
     until("the compensation is at work", || folder.join("undo slow").exists());
-    drop(in_undo);
+    kill(in_undo);
 
     let _last = Killed::start(&url, folder);
     until("the run ends", || folder.join("result").exists());

@@ -68,5 +68,6 @@ fn a_run_may_be_started_signalled_and_cancelled_with_temporals_own_tools() {
         let shown =
             server.tell(NAMESPACE, &["workflow", "describe", "--workflow-id", "cancelled", "-o", "json"]);
         assert!(shown.to_lowercase().contains("workflow_execution_status_canceled"), "{shown}");
+        assert!(shown.contains("midwatch_status") && shown.contains("midwatch_cost"), "{shown}");
     });
 }
