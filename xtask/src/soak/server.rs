@@ -21,6 +21,9 @@ use crate::setup;
 /// How long trips may go on after the last kill. A worker that died is noticed after 10 s, and retries wait up to a minute.
 const DRAIN: Duration = Duration::from_secs(240);
 
+/// How long a kill waits for the end of a trip since the one before.
+const PATIENCE: Duration = Duration::from_secs(12);
+
 /// What came of it.
 #[derive(Debug, Serialize)]
 struct Outcome {
@@ -126,6 +129,11 @@ fn soak(options: &Options, seed: u64) -> anyhow::Result<Outcome> {
     for kill in 0..options.kills {
         let pause = Duration::from_millis(400 + draw(seed, kill) % 2_600);
         work(&mut worker, &start, &mut trips, Instant::now() + pause, More::Yes)?;
+        // Kills that come faster than a worker takes up its runs would only ever strike the taking up.
+        let (patience, ended) = (Instant::now() + PATIENCE, trips.ends());
+        while trips.ends() == ended && Instant::now() < patience {
+            work(&mut worker, &start, &mut trips, Instant::now() + Duration::from_millis(100), More::Yes)?;
+        }
         let victim = draw(seed.wrapping_add(1), kill) % 3;
         if victim != 1 {
             worker = None;

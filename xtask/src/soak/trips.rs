@@ -16,6 +16,7 @@ const DECLINED_EVERY: u32 = 4;
 #[derive(Default)]
 pub(super) struct Trips {
     given: u32,
+    ends: u32,
     under_way: BTreeSet<String>,
 }
 
@@ -34,7 +35,12 @@ impl Trips {
     }
 
     pub(super) fn ended(&mut self, id: &str) {
-        self.under_way.remove(id);
+        self.ends += u32::from(self.under_way.remove(id));
+    }
+
+    /// How many have ended.
+    pub(super) fn ends(&self) -> u32 {
+        self.ends
     }
 
     pub(super) fn under_way(&self) -> &BTreeSet<String> {
