@@ -11,6 +11,7 @@
 
 mod build;
 mod fold;
+mod open;
 pub mod semconv;
 mod span;
 mod tree;

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 
 use midwatch_workflow::{Class, Failure, Name, SpanId, SpanOf, Timestamp};
 
-use super::fold::{Open, OpenStep, Over, Tracer};
+use super::fold::Tracer;
+use super::open::{Open, OpenStep, Over};
 use super::semconv as name;
 use super::span::{Attributes, Happening, Kind, Role, Span, State, Value};
 

@@ -3,7 +3,8 @@
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{Class, Ended, Failure, OpId, SpanId, SpanOf, Timestamp};
 
-use super::super::fold::{OpenAttempt, OpenStep, Over, Tracer};
+use super::super::fold::Tracer;
+use super::super::open::{OpenAttempt, OpenStep, Over};
 use super::super::semconv as name;
 use super::super::span::{Kind, Link, Role, Span, State, Value};
 use super::{brief, fail, named, text};

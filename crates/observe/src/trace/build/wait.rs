@@ -2,7 +2,8 @@
 
 use midwatch_workflow::{DelayReason, Failure, OpId, ParkReason, Resolution, SpanOf, Timestamp};
 
-use super::super::fold::{Halt, Open, Over, Pause, Tracer};
+use super::super::fold::Tracer;
+use super::super::open::{Halt, Open, Over, Pause};
 use super::super::semconv as name;
 use super::super::span::{Kind, Span, Value};
 use super::{fail, text};

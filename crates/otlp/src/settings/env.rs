@@ -1,4 +1,4 @@
-//! Where spans go and how: by hand, or by the variables that all OpenTelemetry exporters know.
+//! The variables that all OpenTelemetry exporters know.
 //!
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>
 
@@ -7,92 +7,12 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-/// A collector, and how to reach it.
-#[derive(Clone)]
-pub struct Otlp {
-    pub(crate) endpoint: String,
-    pub(crate) protocol: Protocol,
-    /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) timeout: Duration,
-    pub(crate) compression: Compression,
-    pub(crate) tls: Tls,
-    /// What is said of the sender, `service.name` first.
-    pub(crate) resource: Vec<(String, String)>,
-    pub(crate) is_off: bool,
-}
+use super::{Compression, Otlp, Protocol, SettingsError, Tls};
 
-/// How spans travel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Protocol {
-    /// Protobuf in HTTP requests.
-    Http,
-    /// gRPC.
-    Grpc,
-}
-
-/// Whether spans are compressed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Compression {
-    /// They are not.
-    #[default]
-    None,
-    /// With gzip.
-    Gzip,
-}
-
-/// Certificates in PEM files; without any, those that the system trusts.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tls {
-    pub(crate) authority: Option<PathBuf>,
-    pub(crate) certificate: Option<PathBuf>,
-    pub(crate) key: Option<PathBuf>,
-}
-
-/// A setting that cannot be followed.
-#[derive(Debug, thiserror::Error)]
-#[error("{name}: {why}")]
-pub struct SettingsError {
-    /// The variable, or what was called.
-    pub name: String,
-    /// What is wrong, and what to write.
-    pub why: String,
-}
-
-const TIMEOUT: Duration = Duration::from_secs(10);
 const HTTP_DEFAULT: &str = "http://localhost:4318";
 const GRPC_DEFAULT: &str = "http://localhost:4317";
-const HTTP_PATH: &str = "/v1/traces";
 
 impl Otlp {
-    /// Protobuf over HTTP, to this collector; `/v1/traces` is added unless the URL ends with it.
-    pub fn http(url: impl Into<String>) -> Self {
-        let url = url.into();
-        let endpoint = match url.trim_end_matches('/') {
-            url if url.ends_with(HTTP_PATH) => url.to_owned(),
-            url => format!("{url}{HTTP_PATH}"),
-        };
-        Self::new(endpoint, Protocol::Http)
-    }
-
-    /// gRPC, to this collector, e.g. `http://localhost:4317`.
-    pub fn grpc(url: impl Into<String>) -> Self {
-        Self::new(url.into(), Protocol::Grpc)
-    }
-
-    fn new(endpoint: String, protocol: Protocol) -> Self {
-        Self {
-            endpoint,
-            protocol,
-            headers: Vec::new(),
-            timeout: TIMEOUT,
-            compression: Compression::None,
-            tls: Tls::default(),
-            resource: vec![("service.name".to_owned(), "midwatch".to_owned())],
-            is_off: false,
-        }
-    }
-
     /// As the environment says: `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_TIMEOUT`, `_COMPRESSION`,
     /// `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_INSECURE`, each also with `TRACES_` before its name, which
     /// goes first; `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`; `OTEL_TRACES_EXPORTER=none` and `OTEL_SDK_DISABLED`.
@@ -159,89 +79,6 @@ impl Otlp {
         otlp.is_off = env.get("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter.trim() == "none")
             || env.get("OTEL_SDK_DISABLED").is_some_and(|off| off.trim().eq_ignore_ascii_case("true"));
         Ok(otlp)
-    }
-
-    /// Sends a header along, such as one with a token.
-    #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into().to_ascii_lowercase(), value.into()));
-        self
-    }
-
-    /// How long one request may take; 10 s by default.
-    #[must_use]
-    pub fn timeout(self, limit: Duration) -> Self {
-        Self { timeout: limit, ..self }
-    }
-
-    /// Compresses what is sent, or not.
-    #[must_use]
-    pub fn compression(self, compression: Compression) -> Self {
-        Self { compression, ..self }
-    }
-
-    /// Trusts the authority whose certificate is in this PEM file.
-    #[must_use]
-    pub fn authority(mut self, path: impl Into<PathBuf>) -> Self {
-        self.tls.authority = Some(path.into());
-        self
-    }
-
-    /// Shows this certificate, with its key; both PEM files.
-    #[must_use]
-    pub fn certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        (self.tls.certificate, self.tls.key) = (Some(certificate.into()), Some(key.into()));
-        self
-    }
-
-    /// What backends call the sender; `midwatch` by default.
-    #[must_use]
-    pub fn service(self, name: impl Into<String>) -> Self {
-        self.resource("service.name", name)
-    }
-
-    /// Says something else of the sender, such as `deployment.environment.name`.
-    #[must_use]
-    pub fn resource(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        let (key, value) = (key.into(), value.into());
-        match self.resource.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, known)) => *known = value,
-            None => self.resource.push((key, value)),
-        }
-        self
-    }
-
-    /// Where it sends to.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    /// The same for people: without a name and a password, if the URL has them.
-    pub fn shown(&self) -> String {
-        let Some((scheme, rest)) = self.endpoint.split_once("://") else { return self.endpoint.clone() };
-        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        format!("{scheme}://{host}{path}")
-    }
-
-    /// How.
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
-    }
-
-    /// Whether the environment says that nothing is sent.
-    pub fn is_off(&self) -> bool {
-        self.is_off
-    }
-}
-
-/// Headers hold tokens: they are not shown.
-impl std::fmt::Debug for Otlp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Otlp")
-            .field("endpoint", &self.shown())
-            .field("protocol", &self.protocol)
-            .finish_non_exhaustive()
     }
 }
 
