@@ -1,7 +1,7 @@
 //! What tests need beside cargo.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -12,6 +12,15 @@ const STRIPE_MOCK: Package =
 /// The engine on Restate is tested against this version.
 const RESTATE: Package =
     Package { name: "@restatedev/restate-server", version: "1.7.12", folder: "target/tools/restate" };
+
+/// The console is tested in a browser that is driven by this, and judged by the next.
+const PLAYWRIGHT: Package =
+    Package { name: "playwright-core", version: "1.65.1", folder: "target/tools/browser" };
+/// What everybody needs to read a page, as far as a program can tell.
+const AXE: Package = Package { name: "axe-core", version: "4.14.1", folder: "target/tools/browser" };
+
+/// The console's API is tried out by this, from its own description.
+const SCHEMATHESIS: &str = "schemathesis==4.32.5";
 
 /// A package of npm, and where under the project's root it is installed.
 struct Package {
@@ -183,6 +192,47 @@ const GRAFANA: [Package; 2] = [
 pub(crate) fn ensure_grafana_types(root: &Path) -> anyhow::Result<bool> {
     let [types, compiler] = &GRAFANA;
     Ok(types.ensure(root)? && compiler.ensure(root)?)
+}
+
+/// Installs what drives a browser into `target/tools/browser`, and Debian's Chromium where there is no browser and we may.
+///
+/// Gives whether all of it is there; without node or a browser it is not, and the tests in a browser are skipped.
+///
+/// # Errors
+/// If an installer is there and fails.
+pub(crate) fn ensure_browser(root: &Path) -> anyhow::Result<bool> {
+    Ok(ensure_chromium()? && PLAYWRIGHT.ensure(root)? && AXE.ensure(root)?)
+}
+
+fn ensure_chromium() -> anyhow::Result<bool> {
+    let is_there = || {
+        let known = ["chromium", "chromium-browser", "google-chrome"];
+        known.iter().any(|name| Path::new("/usr/bin").join(name).exists())
+            || std::env::var_os("CHROMIUM").is_some()
+    };
+    let is_root = rustix::process::geteuid().is_root();
+    if is_there() || !is_root || Command::new("apt-get").arg("--version").output().is_err() {
+        return Ok(is_there());
+    }
+    let apt = |arguments: &[&str]| Command::new("apt-get").args(arguments).stdout(Stdio::null()).status();
+    // Lists that are old name packages that are gone.
+    apt(&["update", "--quiet"]).context("start apt-get")?;
+    let packages = ["install", "--yes", "--quiet", "--no-install-recommends", "chromium", "fonts-liberation"];
+    if !apt(&packages).context("start apt-get")?.success() {
+        bail!("apt-get could not install chromium");
+    }
+    Ok(is_there())
+}
+
+/// Installs `schemathesis` into `target/tools/schemathesis`, unless it is there.
+///
+/// Gives whether it is there; without Python it is not, and the test with it is skipped.
+///
+/// # Errors
+/// If Python is there and its installer fails.
+pub(crate) fn ensure_schemathesis(root: &Path) -> anyhow::Result<bool> {
+    let folder = root.join("target/tools/schemathesis");
+    ensure_python(&folder, &["bin/schemathesis"], &[SCHEMATHESIS])
 }
 
 impl Package {

@@ -26,6 +26,8 @@ enum Part {
     Tests,
     /// Examples in the documentation.
     Docs,
+    /// The console in a browser; a part of the tests, by itself. Screenshots are left in `target/screenshots`.
+    Browser,
 }
 
 /// One command, as it would be typed.
@@ -38,7 +40,7 @@ struct Check {
 /// The front doors of the engines on servers, which are off by default. Their crates are built in any case.
 const SERVERS: &str = "midwatch/restate,midwatch/temporal";
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 7] = [
     Check { part: Part::Lints, arguments: &["fmt", "--all", "--check"], environment: &[] },
     Check {
         part: Part::Lints,
@@ -53,6 +55,11 @@ const CHECKS: [Check; 6] = [
     Check {
         part: Part::Tests,
         arguments: &["nextest", "run", "--workspace", "--features", SERVERS],
+        environment: &[],
+    },
+    Check {
+        part: Part::Browser,
+        arguments: &["nextest", "run", "--package", "midwatch-console", "--test", "browser", "--test", "api"],
         environment: &[],
     },
     // Off by default, and by itself, so that nothing else is built with it.
@@ -77,7 +84,11 @@ const CHECKS: [Check; 6] = [
 /// Runs the checks one after another and stops at the first that fails.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
-    let wanted = |part: Part| options.only.is_none_or(|only| only == part);
+    // What is a part of another is not done twice.
+    let wanted = |part: Part| options.only.map_or(part != Part::Browser, |only| only == part);
+    let needs_browser = wanted(Part::Tests) || wanted(Part::Browser);
+    let has_browser = needs_browser && setup::ensure_browser(root)?;
+    let has_schemathesis = needs_browser && setup::ensure_schemathesis(root)?;
     let has_stripe_mock = wanted(Part::Tests) && setup::ensure_stripe_mock(root)?;
     let has_restate = wanted(Part::Tests) && setup::ensure_restate_server(root)?;
     let has_temporal = wanted(Part::Tests) && setup::ensure_temporal_server(root)?;
@@ -92,6 +103,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         has_prometheus.then_some(("MIDWATCH_REQUIRE_PROMETHEUS", "1")),
         has_grafana_types.then_some(("MIDWATCH_REQUIRE_GRAFANA_TYPES", "1")),
         has_otlp.then_some(("MIDWATCH_REQUIRE_OTLP", "1")),
+        has_browser.then_some(("MIDWATCH_REQUIRE_BROWSER", "1")),
+        has_schemathesis.then_some(("MIDWATCH_REQUIRE_SCHEMATHESIS", "1")),
     ]
     .into_iter()
     .flatten()
@@ -116,6 +129,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if wanted(Part::Tests) && !has_otlp {
         say("SKIPPED: traces at receivers of OTLP, for want of python3");
+    }
+    if needs_browser && !has_browser {
+        say("SKIPPED: the console in a browser, for want of Chromium, or of node and npm");
+    }
+    if needs_browser && !has_schemathesis {
+        say("SKIPPED: the console's API as schemathesis tries it, for want of python3");
     }
     say("all checks passed");
     Ok(())

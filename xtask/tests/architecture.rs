@@ -63,6 +63,17 @@ fn data_flows_one_way() {
             ],
         ),
         ("midwatch-otlp", &["midwatch-journal", "midwatch-observe", "midwatch-workflow"]),
+        (
+            "midwatch-console",
+            &[
+                "midwatch-inspect",
+                "midwatch-journal",
+                "midwatch-observe",
+                "midwatch-providers",
+                "midwatch-steer",
+                "midwatch-workflow",
+            ],
+        ),
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),
         ("midwatch-recorder", &["midwatch-journal", "midwatch-workflow"]),
@@ -89,6 +100,7 @@ fn data_flows_one_way() {
         (
             "midwatch",
             &[
+                "midwatch-console",
                 "midwatch-engine-embedded",
                 // Behind features that are off by default.
                 "midwatch-engine-restate",

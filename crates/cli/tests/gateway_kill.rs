@@ -70,7 +70,13 @@ fn client() -> Client {
 }
 
 fn faults() -> Faults {
-    Faults { server_error_after: 0.05, reset_after: 0.05, cut_stream: 0.08, overloaded: 0.05, ..Faults::default() }
+    Faults {
+        server_error_after: 0.05,
+        reset_after: 0.05,
+        cut_stream: 0.08,
+        overloaded: 0.05,
+        ..Faults::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

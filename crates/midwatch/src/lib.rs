@@ -24,6 +24,8 @@
 #[cfg(feature = "async-openai")]
 pub mod async_openai;
 mod builder;
+#[cfg(feature = "console")]
+pub mod console;
 mod embedded;
 mod file;
 mod front;

@@ -19,7 +19,7 @@ pub struct Desk<'j> {
     /// How long the effect is waited for; zero for not at all.
     pub patience: Duration,
     /// Tells the time at which a letter is left.
-    pub clock: fn() -> Timestamp,
+    pub clock: &'j dyn Fn() -> Timestamp,
 }
 
 /// How often the journal is looked at.

@@ -3,6 +3,7 @@
 mod amplification;
 mod books;
 mod budget;
+mod console;
 mod engine;
 mod engines;
 mod gateway;
@@ -27,6 +28,8 @@ pub(crate) enum Bench {
     Budget(budget::Options),
     /// Why, ls, cost and stalls on a journal of a million runs; what handing traces on costs.
     Observe(observe::Options),
+    /// The console: first bytes on a journal of a million runs, a long run in a browser, what 500 readers cost.
+    Console(console::Options),
     /// What a limit and an outage cost a thousand runs: requests, bursts, time.
     Amplification(amplification::Options),
     /// What the gateway adds to a call: latency and processor time, with booking on.
@@ -56,6 +59,7 @@ pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Books(options) => books::run(&options),
         Bench::Budget(options) => budget::run(&options),
         Bench::Observe(options) => observe::run(&options),
+        Bench::Console(options) => console::run(&options),
         Bench::Amplification(options) => amplification::run(&options),
         Bench::Gateway(options) => gateway::run(&options),
         Bench::GatewayBooks(options) => gateway_books::run(&options),

@@ -85,7 +85,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Fills a journal: nearly all runs have ended, one in a thousand is open, and one in ten of those is silent.
-fn fill(path: &Path, runs: u64) -> anyhow::Result<()> {
+pub(super) fn fill(path: &Path, runs: u64) -> anyhow::Result<()> {
     let journal = SqliteJournal::open(path, JournalOptions::default())?;
     let mut waiting = std::collections::VecDeque::new();
     let patterns: Vec<Vec<Event>> = (0..64).map(pattern).collect();
@@ -147,12 +147,12 @@ fn median<T>(mut ask: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<f64> 
 }
 
 #[allow(clippy::print_stdout)]
-fn say(output: Output, figures: &serde_json::Value) {
+pub(super) fn say(output: Output, figures: &serde_json::Value) {
     if output.json {
         println!("{figures}");
         return;
     }
     for (name, value) in figures.as_object().into_iter().flatten() {
-        println!("{name:<18} {value}");
+        println!("{name:<24} {value}");
     }
 }

@@ -110,43 +110,12 @@ impl Cost {
             }
             out.json(&value)?;
         } else if self.csv {
-            print_csv(&report, out)?;
+            out.raw(report.csv().as_bytes())?;
         } else {
             print(&report, has_more, out)?;
         }
         Ok(Exit::Done)
     }
-}
-
-fn print_csv(report: &Report, out: &mut Out) -> anyhow::Result<()> {
-    let by = serde_json::to_value(report.by)?;
-    out.line(format_args!(
-        "{},runs,calls,input_tokens,cached_tokens,output_tokens,cost_usd,wasted_usd,unpriced",
-        by.as_str().unwrap_or("key")
-    ))?;
-    for line in &report.lines {
-        let usd = |money: Money| money.to_string().trim_start_matches('$').to_owned();
-        out.line(format_args!(
-            "{},{},{},{},{},{},{},{},{}",
-            quoted(&line.key),
-            line.runs,
-            line.calls,
-            line.input,
-            line.cached,
-            line.output,
-            usd(line.cost),
-            usd(line.wasted),
-            line.unpriced
-        ))?;
-    }
-    Ok(())
-}
-
-/// A field of comma-separated values (RFC 4180). One that a spreadsheet would take for a formula is disarmed.
-fn quoted(text: &str) -> String {
-    let text =
-        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 fn print(report: &Report, has_more: bool, out: &mut Out) -> anyhow::Result<()> {

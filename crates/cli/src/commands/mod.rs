@@ -16,6 +16,7 @@ mod pause;
 mod resolve;
 mod resume;
 mod retry;
+mod serve;
 mod show;
 mod signal;
 mod simulate;
@@ -54,6 +55,7 @@ pub(crate) enum Command {
     Budget(budget::Budget),
     Fork(fork::Fork),
     Gateway(gateway::Gateway),
+    Serve(serve::Serve),
     Simulate(simulate::Simulate),
     Doctor(doctor::Doctor),
     Alerts(alerts::Alerts),
@@ -85,6 +87,7 @@ impl Command {
             Command::Budget(budget) => budget.run(global, out),
             Command::Fork(fork) => fork.run(global, out),
             Command::Gateway(gateway) => gateway.run(global, out),
+            Command::Serve(serve) => serve.run(global, out),
             Command::Simulate(simulate) => simulate.run(out),
             Command::Doctor(doctor) => doctor.run(global, out),
             Command::Alerts(alerts) => alerts.run(global, out),

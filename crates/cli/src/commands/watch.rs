@@ -70,7 +70,7 @@ impl Watch {
 }
 
 /// Trouble with the journal as itself, so that it has the exit code of all such trouble.
-fn plain(error: midwatch_watch::Error) -> anyhow::Error {
+pub(super) fn plain(error: midwatch_watch::Error) -> anyhow::Error {
     match error {
         midwatch_watch::Error::Journal(error) => error.into(),
         other => other.into(),

@@ -25,18 +25,23 @@ pub(crate) struct Sending {
 impl Sending {
     /// Who sends.
     pub(crate) fn by(&self) -> String {
-        let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-        self.by.clone().or_else(|| names.into_iter().find(|name| !name.is_empty())).unwrap_or_else(user)
+        self.by.clone().unwrap_or_else(user)
     }
 }
 
+/// The user of the operating system.
+pub(crate) fn user() -> String {
+    let names = ["USER", "LOGNAME", "USERNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_else(number)
+}
+
 #[cfg(unix)]
-fn user() -> String {
+fn number() -> String {
     format!("uid {}", rustix::process::getuid().as_raw())
 }
 
 #[cfg(not(unix))]
-fn user() -> String {
+fn number() -> String {
     "somebody".to_owned()
 }
 
@@ -49,7 +54,7 @@ pub(crate) fn deliver(
     out: &mut Out,
 ) -> anyhow::Result<Exit> {
     let journal = global.journal()?;
-    let desk = Desk { journal: &journal, path: &global.db, patience: sending.timeout, clock };
+    let desk = Desk { journal: &journal, path: &global.db, patience: sending.timeout, clock: &clock };
     let mut exit = Exit::Done;
     midwatch_steer::deliver(order, runs, &desk, |run, outcome| {
         exit = exit.max(tell(order, run, outcome, global, out)?);

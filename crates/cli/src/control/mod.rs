@@ -3,5 +3,5 @@
 mod deliver;
 mod target;
 
-pub(crate) use deliver::{Sending, deliver};
+pub(crate) use deliver::{Sending, deliver, user};
 pub(crate) use target::Targets;

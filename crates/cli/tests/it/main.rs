@@ -18,6 +18,7 @@ mod pause;
 mod resolve;
 mod resume;
 mod retry;
+mod serve;
 mod show;
 mod signal;
 mod simulate;

@@ -14,7 +14,7 @@ use crate::run::Run;
 use crate::why::MEDIANS;
 
 /// What a report is broken down by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     /// The workflow.
@@ -150,6 +150,40 @@ impl Report {
             outliers: outliers(runs),
         }
     }
+}
+
+impl Report {
+    /// The lines as comma-separated values (RFC 4180), dollars with all decimals.
+    pub fn csv(&self) -> String {
+        let by = match self.by {
+            By::Workflow => "workflow",
+            By::Run => "run",
+            By::Step => "step",
+            By::Model => "model",
+            By::Target => "target",
+            By::Tenant => "tenant",
+            By::Day => "day",
+        };
+        let mut csv = format!(
+            "{by},runs,calls,input_tokens,cached_tokens,output_tokens,cost_usd,wasted_usd,unpriced\n"
+        );
+        let usd = |money: Money| money.to_string().trim_start_matches('$').to_owned();
+        for line in &self.lines {
+            let (key, cost, wasted) = (quoted(&line.key), usd(line.cost), usd(line.wasted));
+            let Line { runs, calls, input, cached, output, unpriced, .. } = line;
+            csv.push_str(&format!(
+                "{key},{runs},{calls},{input},{cached},{output},{cost},{wasted},{unpriced}\n"
+            ));
+        }
+        csv
+    }
+}
+
+/// A field of comma-separated values. One that a spreadsheet would take for a formula is disarmed.
+fn quoted(text: &str) -> String {
+    let text =
+        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 impl Line {

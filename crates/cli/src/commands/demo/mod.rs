@@ -9,12 +9,14 @@ mod page;
 mod place;
 mod plan;
 mod progress;
+mod show;
 mod summary;
 mod supervisor;
 mod worker;
 mod world;
 
 use std::env;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -36,6 +38,7 @@ use crate::output::Out;
 Examples:
   midwatch demo
   midwatch demo --runs 60 --kills 10 --seed 7
+  midwatch demo --console                    the same in a browser, live
   midwatch demo --faults none --json | jq '.attempts_by_class'
 
 It needs nothing: the payment API, the agencies and the language model are played by this process, and fail as real
@@ -65,6 +68,12 @@ pub(crate) struct Demo {
     /// Keeps the journal of an earlier demo under another name
     #[arg(long)]
     keep: bool,
+    /// Shows it all in a browser while it runs, and stays when it is done until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    console: bool,
+    /// Where the console listens; at a free port if that is taken
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070", requires = "console")]
+    listen: SocketAddr,
     /// The child's part: carries out the first `--until` runs
     #[arg(long, hide = true, requires = "until")]
     worker: bool,
@@ -96,9 +105,13 @@ impl Demo {
         let keep = if self.keep { Keep::Yes } else { Keep::No };
         let earlier = place::make_room(&db, keep)?;
         let world = world::start(self.faults, seed)?;
+        let shown = if self.console { Some(show::show(&db, self.listen)?) } else { None };
         if !out.is_json {
             if let Earlier::Kept(kept) = &earlier {
                 out.line(format!("The earlier demo's journal is {} now.", kept.display()))?;
+            }
+            if let Some(shown) = &shown {
+                out.line(format!("console  {}", shown.url))?;
             }
             out.line(format!("seed {seed}, journal {}, models: {}", global.db.display(), model.provider()))?;
         }
@@ -115,6 +128,10 @@ impl Demo {
         match out.is_json {
             true => out.json(&summary)?,
             false => page::print(&summary, &global.db, out)?,
+        }
+        if let Some(shown) = shown {
+            out.line(format!("The console stays at {} until Ctrl-C.", shown.url))?;
+            shown.stay()?;
         }
         Ok(if summary.agree { Exit::Done } else { Exit::Failed })
     }

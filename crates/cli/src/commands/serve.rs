@@ -1,0 +1,123 @@
+//! `midwatch serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use midwatch_console::{Access, Console, OpenError, Settings};
+use midwatch_watch::alert::Alerter;
+use midwatch_watch::{Options, Watch};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::alerts::plan;
+use super::watch::plain;
+use crate::config::Global;
+use crate::control::user;
+use crate::error::{Error, Exit};
+use crate::output::Out;
+use crate::output::look::{FAINT, STRONG};
+use crate::stop::Stop;
+
+/// Show the journal in a browser, live, and serve it as JSON
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  midwatch serve                                     for this machine alone, at http://127.0.0.1:7070
+  midwatch serve --listen 127.0.0.1:0                at a free port, which it prints
+  midwatch serve --read-only --trace-url 'http://localhost:16686/trace/{trace_id}'
+  MIDWATCH_TOKEN=$(openssl rand -hex 24) midwatch serve --listen 0.0.0.0:7070 --host watch.example
+
+It reads the journal whether or not a process owns it. On an address of this machine it is open to whoever is on it; on \
+any other it asks for the token, which comes from the environment or a file and never from the command line. Programs \
+send it as `Authorization: Bearer TOKEN`. Metrics for Prometheus are at /metrics. docs/console.md tells the pages, the keys, and what is hidden.
+JSON: {\"url\", \"api\"} once it listens. Ctrl-C ends it.
+
+Exit codes: 0 told to stop · 2 the address or the token will not do · 4 the journal is unavailable")]
+pub(crate) struct Serve {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    listen: SocketAddr,
+    /// Only shows: nobody can steer runs
+    #[arg(long)]
+    read_only: bool,
+    /// A file whose first line is the token that must be known; MIDWATCH_TOKEN without one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Another name by which people ask for it; may be repeated
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+    /// Who is named in the journal where nobody logs in; the user of the operating system if nobody else
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// Where a run's trace is, with {trace_id} in it
+    #[arg(long, value_name = "URL")]
+    trace_url: Option<String>,
+    /// A name of JSON fields whose values are hidden, beside `password`, `token` and their like; may be repeated
+    #[arg(long, value_name = "FIELD")]
+    redact: Vec<String>,
+    /// The file of alert rules and receivers; without one nobody is told
+    #[arg(long, value_name = "FILE", env = "MIDWATCH_ALERTS")]
+    rules: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
+        let token = self.token()?;
+        let watch = Watch::start(&global.db, Options::default()).map_err(plain)?;
+        let _alerter = match &self.rules {
+            Some(rules) => Alerter::start(&global.db, plan(Some(rules))?, &watch).map_err(plain)?,
+            None => None,
+        };
+        let access = Access { token, is_read_only: self.read_only, hosts: self.host };
+        let mut settings = Settings { access, by: self.by.unwrap_or_else(user), ..Settings::default() };
+        (settings.trace_url, settings.redact) = (self.trace_url, self.redact);
+        if let Some(fixed) = global.now {
+            settings.clock = std::sync::Arc::new(move || fixed.0);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let console = Console::open(&global.db, settings).map_err(usage)?.merge(watch.router());
+        runtime.block_on(serve(console, self.listen, out))?;
+        Ok(Exit::Done)
+    }
+
+    fn token(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.token_file else {
+            return Ok(std::env::var("MIDWATCH_TOKEN").ok().filter(|token| !token.is_empty()));
+        };
+        let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+            Some(token) => Ok(Some(token.to_owned())),
+            None => Err(Error::usage(format!("{}: its first line is empty", file.display())).into()),
+        }
+    }
+}
+
+async fn serve(console: Console, listen: SocketAddr, out: &mut Out) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(listen).await.map_err(|error| Error::Usage {
+        what: format!("{listen} cannot be listened to: {error}"),
+        instead: Some("name another with --listen ADDRESS; port 0 takes a free one".to_owned()),
+    })?;
+    console.check(listener.local_addr()?).map_err(usage)?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let mut stop = Stop::listen()?;
+    if out.is_json {
+        out.json(&json!({ "url": url, "api": format!("{url}/api/v1") }))?;
+    } else {
+        out.line(format_args!(
+            "console  {STRONG}{url}{STRONG:#}  {FAINT}JSON below {url}/api/v1 · Ctrl-C ends it{FAINT:#}"
+        ))?;
+    }
+    let stopped = async move { stop.told().await };
+    console.serve_on(listener, stopped).await.map_err(usage)
+}
+
+/// What the command line has to be changed for.
+fn usage(error: OpenError) -> anyhow::Error {
+    match error {
+        OpenError::Journal(error) => error.into(),
+        OpenError::Unprotected(_) | OpenError::WeakToken => Error::usage(error.to_string()).into(),
+        other => other.into(),
+    }
+}

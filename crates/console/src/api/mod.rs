@@ -1,0 +1,61 @@
+//! The same as JSON, for programs: versioned, described by OpenAPI, and with a page that tells it.
+//!
+//! Times are microseconds since 1970 (UTC), amounts are pico-dollars. Fields may be added. What is hidden on a page is
+//! hidden here.
+
+mod asked;
+mod docs;
+mod read;
+mod shape;
+mod steer;
+
+use std::sync::Arc;
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use utoipa::OpenApi;
+
+pub(crate) use docs::docs;
+
+use crate::app::App;
+
+/// The description.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "midwatch",
+        description = "The journal of durable runs, and orders to them. Times are microseconds since 1970 (UTC), amounts \
+                       are pico-dollars (10⁻¹² USD). Fields may be added within a version."
+    ),
+    paths(
+        read::runs,
+        read::run,
+        read::why,
+        read::events,
+        read::all_events,
+        read::position,
+        read::counts,
+        read::cost,
+        read::stalls,
+        read::gates,
+        steer::steer
+    )
+)]
+pub(crate) struct Description;
+
+/// All routes below `/api/v1`.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/openapi.json", get(|| async { Json(Description::openapi()) }))
+        .route("/runs", get(read::runs))
+        .route("/runs/{run}", get(read::run))
+        .route("/runs/{run}/why", get(read::why))
+        .route("/runs/{run}/events", get(read::events))
+        .route("/runs/{run}/{action}", post(steer::steer))
+        .route("/events", get(read::all_events))
+        .route("/position", get(read::position))
+        .route("/counts", get(read::counts))
+        .route("/cost", get(read::cost))
+        .route("/stalls", get(read::stalls))
+        .route("/gates", get(read::gates))
+}

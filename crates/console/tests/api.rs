@@ -1,0 +1,111 @@
+//! The JSON interface: what it answers, and that it answers as its description says.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr)]
+
+mod place;
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use midwatch_console::{Access, OpenError, Settings};
+use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_journal::{Journal, RunQuery};
+use serde_json::Value;
+
+use crate::place::{Served, journal};
+
+#[test]
+fn schemathesis_finds_no_answer_that_the_description_does_not_allow() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let program = root.join("target/tools/schemathesis/bin/schemathesis");
+    if !program.is_file() {
+        assert!(
+            std::env::var_os("MIDWATCH_REQUIRE_SCHEMATHESIS").is_none(),
+            "run `cargo xtask test browser`"
+        );
+        eprintln!("SKIPPED: no schemathesis in target/tools/schemathesis");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.db");
+    journal::incidents(&path);
+    let served = Served::start(&path, Settings::default());
+    // Which fields an order needs depends on the action; the description does not go that far.
+    let config = "[[operations]]\ninclude-name = \"POST /api/v1/runs/{run}/{action}\"\n\
+                  checks.positive_data_acceptance.enabled = false\n";
+    std::fs::write(folder.path().join("schemathesis.toml"), config).unwrap();
+    let output = Command::new(program)
+        .args(["run", &format!("{}/api/v1/openapi.json", served.url), "--url", &served.url])
+        .args(["--seed", "4", "--max-examples", "10", "--workers", "1", "--no-color"])
+        .args(["--header", "X-Midwatch-By: schemathesis"])
+        .args(["--phases", "examples,coverage,fuzzing"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn the_description_names_every_field_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shape.db");
+    journal::incidents(&path);
+    let served = Served::start(&path, Settings::default());
+    let described: Value = get(&served, "/api/v1/openapi.json");
+    let named = described["components"]["schemas"]["Run"]["properties"].as_object().unwrap();
+    let named: BTreeSet<&String> = named.keys().collect();
+    let runs = get(&served, "/api/v1/runs?limit=1000");
+    for run in runs["runs"].as_array().unwrap() {
+        for field in run.as_object().unwrap().keys() {
+            assert!(named.contains(field), "{field} is not described");
+        }
+    }
+}
+
+#[test]
+fn the_list_is_that_of_the_journal_and_a_run_can_be_named_as_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("list.db");
+    journal::incidents(&path);
+    let served = Served::start(&path, Settings::default());
+    let expected = SqliteJournal::open_reader(&path)
+        .unwrap()
+        .runs(&RunQuery { limit: 7, ..RunQuery::default() })
+        .unwrap();
+    let found = get(&served, "/api/v1/runs?limit=7");
+    assert_eq!(found["runs"], serde_json::to_value(&expected).unwrap());
+    assert_eq!(found["has_more"], true);
+    let one = &expected[0];
+    for name in [one.run.to_string(), one.run.short(), one.workflow_id.to_string()] {
+        let why = get(&served, &format!("/api/v1/runs/{name}/why"));
+        assert_eq!(why["run"], one.run.to_string(), "{name}");
+    }
+}
+
+#[test]
+fn an_address_that_others_reach_needs_a_token_that_cannot_be_guessed() {
+    let open = Access::default();
+    assert!(open.check("127.0.0.1:1".parse().unwrap()).is_ok());
+    assert!(open.check("[::1]:1".parse().unwrap()).is_ok());
+    assert!(matches!(open.check("0.0.0.0:1".parse().unwrap()), Err(OpenError::Unprotected(_))));
+    let weak = Access { token: Some("short".to_owned()), ..Access::default() };
+    assert!(matches!(weak.check("127.0.0.1:1".parse().unwrap()), Err(OpenError::WeakToken)));
+    let strong = Access { token: Some("0123456789abcdef".to_owned()), ..Access::default() };
+    assert!(strong.check("0.0.0.0:1".parse().unwrap()).is_ok());
+    assert!(!format!("{strong:?}").contains("0123"), "the token is never shown");
+}
+
+fn get(served: &Served, path: &str) -> Value {
+    let mut stream = TcpStream::connect(served.url.trim_start_matches("http://")).unwrap();
+    // The older protocol ends an answer with the connection.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(" 200 "), "{path}: {head}");
+    serde_json::from_str(body).unwrap()
+}
