@@ -1,7 +1,7 @@
 //! Steering runs: whether a run can take an order, the letter that carries it, and what came of it.
 //!
 //! An [`Order`] is judged against where the run stands, goes into the journal's inbox, and is watched for its effect.
-//! Whoever steers, from a terminal or from a page, does it through [`deliver`], so that all are refused alike and each
+//! Whoever steers, from a terminal or from a page, does it through [`deliver()`], so that all are refused alike and each
 //! says in the journal who did it.
 //!
 //! What this crate is not: it chooses no runs, asks nobody for agreement and prints nothing; and it carries nothing out:
