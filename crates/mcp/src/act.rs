@@ -133,7 +133,7 @@ impl Server {
 
 fn send(place: &Place, asked: &str, order: &dyn Order) -> Answer {
     let run = the_run(place, asked)?;
-    let desk = Desk { journal: &place.journal, path: &place.path, patience: PATIENCE, clock };
+    let desk = Desk { journal: &place.journal, path: &place.path, patience: PATIENCE, clock: &clock };
     let mut told = Value::Null;
     deliver(order, &[run], &desk, |run, outcome| {
         told = report(run, outcome);
