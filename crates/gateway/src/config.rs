@@ -108,7 +108,7 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The most bytes of an answer in one piece.
     pub answer_bytes: usize,
-    /// How long a request's head may take to come.
+    /// How long a request's head may take to come, and how long a connection may be idle before it.
     #[serde(deserialize_with = "duration")]
     pub head_time: Duration,
     /// How long a request's body may take to come.
@@ -124,7 +124,7 @@ impl Default for Limits {
             head_bytes: 64 << 10,
             body_bytes: 32 << 20,
             answer_bytes: 128 << 20,
-            head_time: Duration::from_secs(10),
+            head_time: Duration::from_secs(75),
             body_time: Duration::from_secs(60),
             connections: 10_000,
         }
