@@ -7,6 +7,7 @@ use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Board, Error, Journal, Order, RunQuery, RunSummary, Status};
 use midwatch_observe::baseline::Spread;
 use midwatch_observe::standing::{BudgetUse, Standing, budget, share};
+use midwatch_observe::why::Owner;
 use midwatch_workflow::{Budget, Money, RunId, Timestamp};
 
 use crate::facts::owner;
@@ -60,10 +61,15 @@ impl Surveyor {
         let usual = self.usual(journal, &spenders, now)?;
         let counts = journal.open_runs(COUNTED_MAX)?;
         let letters = journal.letters(&[], LETTERS_MAX)?;
-        let board = Board::read(journal.path()).ok().flatten();
+        let owner = owner(journal.path());
+        // What a process that is gone showed of its gates holds no longer.
+        let board = match owner {
+            Owner::Nobody => None,
+            Owner::Process { .. } | Owner::Unknown => Board::read(journal.path()).ok().flatten(),
+        };
         Ok(Standing {
             now,
-            owner: owner(journal.path()),
+            owner,
             open: counts.into_iter().map(|(workflow, at, runs)| (workflow, status(at), runs)).collect(),
             quiet: quiet.iter().map(row).collect(),
             parked: parked.iter().map(row).collect(),

@@ -182,7 +182,9 @@ fn own(is_up: bool, position: u64, now: Timestamp) -> Metrics {
 /// What commits took, as the owner shows it beside the journal.
 fn commits(journal: &Path) -> Metrics {
     let mut commits = Metrics::default();
-    if let Ok(Some(shown)) = Commits::read(journal) {
+    // Another version may count by other bounds.
+    let is_known = |shown: &Commits| shown.buckets.len() == Commits::BOUNDS.len() + 1;
+    if let Some(shown) = Commits::read(journal).ok().flatten().filter(is_known) {
         let histogram = Histogram { buckets: shown.buckets, sum: shown.micros };
         commits.put(&family::COMMIT_DURATION, histogram);
     }

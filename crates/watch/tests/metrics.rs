@@ -6,11 +6,12 @@ mod place;
 
 use std::time::Duration;
 
-use midwatch_journal::{Fold, Lease};
+use midwatch_journal::{Board, Fold, Lease};
 use midwatch_observe::corpus::Tale;
 use midwatch_observe::metrics::{Family, Metrics, Value, family};
 use midwatch_watch::{Options, Watch};
-use midwatch_workflow::{Event, ParkReason};
+use midwatch_workflow::gate::{GateClosed, GateView, HeldBy};
+use midwatch_workflow::{Event, Gate, GatePolicy, ParkReason};
 
 use place::{Place, told, until};
 
@@ -138,4 +139,23 @@ fn a_run_beyond_three_medians_and_the_share_of_a_budget_are_read_from_the_journa
 
 fn tale_events(n: u64) -> Vec<Event> {
     told(n, Duration::ZERO, |tale| tale.calls(40)).events
+}
+
+#[test]
+fn gates_are_those_of_the_process_that_owns_the_journal_and_gone_with_it() {
+    let place = Place::new();
+    drop(place.owner());
+    let lease = Lease::acquire(place.path()).unwrap();
+    let now = told(1, Duration::ZERO, |_| {}).at;
+    let mut state = Gate::new(GatePolicy::default(), 1, now).state(now);
+    let until = now + Duration::from_secs(600);
+    state.closed = Some(GateClosed { until, because: HeldBy::Circuit });
+    let gates = vec![GateView { target: "stripe".into(), waiting: 23, state }];
+    Board { at: now, worker: "w1".to_owned(), gates }.write(place.path()).unwrap();
+    let watch = Watch::start(place.path(), quick()).unwrap();
+    let seen = watch.found().metrics;
+    assert_eq!(number(&seen, &family::GATE_CLOSED, &["stripe", "circuit"]), 1.0);
+    assert_eq!(number(&seen, &family::GATE_WAITING, &["stripe"]), 23.0);
+    drop(lease);
+    wait(&watch, |metrics| metrics.values(&family::GATE_WAITING).next().is_none());
 }

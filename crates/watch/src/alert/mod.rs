@@ -5,6 +5,7 @@
 
 mod alerter;
 mod config;
+mod entry;
 mod keep;
 mod payload;
 mod receiver;
