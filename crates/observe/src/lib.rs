@@ -24,3 +24,4 @@ pub use run::{Run, Status};
 pub use standing::Standing;
 pub use timeline::Timeline;
 pub use why::{Answer, Facts, why};
+pub use words::shell;

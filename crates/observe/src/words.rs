@@ -54,7 +54,7 @@ pub(crate) fn times(part: f64, whole: f64) -> String {
 }
 
 /// A word as a shell takes it.
-pub(crate) fn shell(text: &str) -> String {
+pub fn shell(text: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:#@%+=".contains(char);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()

@@ -90,7 +90,9 @@ fn a_parked_run_is_told_with_its_verdict_once_over_a_restart_and_when_it_goes_on
     );
     let finding = &first["findings"][0];
     assert_eq!(finding["why"]["cause"], "parked_budget");
-    assert!(finding["next"].as_str().unwrap().starts_with("midwatch budget r_"), "{finding}");
+    let next = finding["next"].as_str().unwrap();
+    let db = format!(" --db {}", place.path().display());
+    assert!(next.starts_with("midwatch budget r_") && next.ends_with(&db), "{finding}");
     drop((alerter, watching));
     // Another process watches on; the run goes on while it does. Nobody hears again that it was parked.
     let (_alerter, watching) = watch(place.path(), &rules(&hook));

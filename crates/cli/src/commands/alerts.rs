@@ -9,6 +9,7 @@ use midwatch_observe::alert::{Explained, Finding, Severity, State, judge};
 use midwatch_watch::alert::{DEFAULT, Outcome, Plan, Wrong, kept, test};
 use serde_json::json;
 
+use crate::commands::why::db_option;
 use crate::config::Global;
 use crate::error::{Error, Exit};
 use crate::output::look::{BAD, FAINT, GOOD, STRONG, WARN};
@@ -161,6 +162,7 @@ fn now(plan: &Plan, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let known = kept(&global.db)?.unwrap_or_default();
     let inspector = Inspector::new(&journal, now, standing.owner.clone()).with_gates(gates(&global.db));
+    let db = db_option(global);
     let mut asked = std::collections::HashMap::<&str, usize>::new();
     for (n, finding) in findings.iter().enumerate() {
         let asked = asked.entry(finding.rule.as_str()).or_default();
@@ -170,7 +172,7 @@ fn now(plan: &Plan, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
             continue;
         }
         let why = run.map(|run| inspector.why(run)).transpose()?.map(Explained::from);
-        tell(finding, why.as_ref(), &known, out)?;
+        tell(finding, why.as_ref(), &known, &db, out)?;
     }
     if out.is_json {
         return Ok(Exit::Done);
@@ -185,9 +187,15 @@ fn now(plan: &Plan, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn tell(finding: &Finding, why: Option<&Explained>, known: &State, out: &mut Out) -> std::io::Result<()> {
+fn tell(
+    finding: &Finding,
+    why: Option<&Explained>,
+    known: &State,
+    db: &str,
+    out: &mut Out,
+) -> std::io::Result<()> {
     let best = why.and_then(|why| why.next.first());
-    let next = best.unwrap_or(&finding.next);
+    let next = format!("{}{db}", best.unwrap_or(&finding.next));
     if out.is_json {
         return out.json(&json!({
             "rule": finding.rule,
@@ -212,5 +220,5 @@ fn tell(finding: &Finding, why: Option<&Explained>, known: &State, out: &mut Out
         let (verdict, headline) = (why.verdict.to_uppercase(), clean(&why.headline));
         out.line(format_args!("{:10}{verdict} · {}: {headline}", "", why.cause))?;
     }
-    out.line(format_args!("{:10}{FAINT}next{FAINT:#}  {}", "", clean(next)))
+    out.line(format_args!("{:10}{FAINT}next{FAINT:#}  {}", "", clean(&next)))
 }

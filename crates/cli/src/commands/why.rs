@@ -119,15 +119,21 @@ fn all_failing(
 
 /// Names the journal in commands, if the next shell would not find it.
 fn for_shell(mut answer: Answer, global: &Global) -> Answer {
-    let by_itself =
-        std::env::var_os("MIDWATCH_DB").map_or_else(|| "midwatch.db".into(), std::path::PathBuf::from);
-    if by_itself != global.db {
-        let db = crate::output::advice::word(&global.db.display().to_string());
-        for next in &mut answer.next {
-            next.command.push_str(&format!(" --db {db}"));
-        }
+    let db = db_option(global);
+    for next in &mut answer.next {
+        next.command.push_str(&db);
     }
     answer
+}
+
+/// ` --db FILE`, or nothing if the next shell would find the journal by itself.
+pub(super) fn db_option(global: &Global) -> String {
+    let by_itself =
+        std::env::var_os("MIDWATCH_DB").map_or_else(|| "midwatch.db".into(), std::path::PathBuf::from);
+    if by_itself == global.db {
+        return String::new();
+    }
+    format!(" --db {}", crate::output::advice::word(&global.db.display().to_string()))
 }
 
 /// `SLOW  r_1a2b3c4d research order-42 · 14m02s (p50 2m10s, p95 4m55s, n=312)`.

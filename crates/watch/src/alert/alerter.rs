@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use midwatch_inspect::{Inspector, gates};
 use midwatch_journal::sqlite::SqliteJournal;
-use midwatch_observe::Standing;
-use midwatch_observe::alert::{Notification, State, judge};
+use midwatch_observe::alert::{Explained, Notification, State, judge};
 use midwatch_observe::metrics::{Metrics, family};
+use midwatch_observe::{Standing, shell};
 use midwatch_workflow::Timestamp;
 use reqwest::Client;
 use tokio::sync::oneshot;
@@ -63,6 +63,7 @@ impl Alerter {
         let own = Arc::clone(&watch.alerts);
         let found = Arc::clone(&watch.found);
         let mut work = Work {
+            db: db_option(&path),
             path,
             journal,
             plan,
@@ -117,6 +118,8 @@ impl Drop for Alerter {
 /// The thread's own state.
 struct Work {
     path: PathBuf,
+    /// What commands need so that they find the journal.
+    db: String,
     journal: SqliteJournal,
     plan: Plan,
     client: Client,
@@ -131,7 +134,8 @@ impl Work {
     async fn round(&mut self, standing: &Standing) {
         let before = self.state.clone();
         let now = standing.now;
-        let findings = judge(&self.plan.rules, standing);
+        let mut findings = judge(&self.plan.rules, standing);
+        findings.iter_mut().for_each(|finding| finding.next.push_str(&self.db));
         self.state.update(&self.plan.rules, findings, self.plan.resolve_after, now);
         self.explain(standing);
         self.tell(now).await;
@@ -153,7 +157,11 @@ impl Work {
             Inspector::new(&self.journal, clock(), standing.owner.clone()).with_gates(gates(&self.path));
         for (key, run) in wanted {
             match inspector.why(run) {
-                Ok(answer) => self.state.explain(&key, answer.into()),
+                Ok(answer) => {
+                    let mut explained = Explained::from(answer);
+                    explained.next.iter_mut().for_each(|next| next.push_str(&self.db));
+                    self.state.explain(&key, explained);
+                }
                 Err(error) => tracing::warn!(%error, %run, "an alert is told without its cause"),
             }
         }
@@ -220,4 +228,12 @@ async fn send(
         }
     }
     (name, taken, false)
+}
+
+/// ` --db FILE`, or nothing where a command finds the journal by itself.
+fn db_option(path: &Path) -> String {
+    if path == Path::new("midwatch.db") {
+        return String::new();
+    }
+    format!(" --db {}", shell(&path.display().to_string()))
 }
