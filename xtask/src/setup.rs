@@ -235,6 +235,60 @@ pub(crate) fn ensure_schemathesis(root: &Path) -> anyhow::Result<bool> {
     ensure_python(&folder, &["bin/schemathesis"], &[SCHEMATHESIS])
 }
 
+/// The guides are tested against these versions of other people's clients and frameworks.
+const GUIDES_PYPI: [&str; 10] = [
+    "anthropic==2.14.0",
+    "hatchet-sdk==1.43.1",
+    "inngest==0.5.19",
+    "langchain-openai==1.7.4",
+    "langgraph==1.2.24",
+    "langsmith[otel]==0.15.1",
+    "litellm==1.110.2",
+    "openai==3.57.0",
+    "opentelemetry-exporter-otlp-proto-grpc==1.45.2",
+    "opentelemetry-exporter-otlp-proto-http==1.45.2",
+];
+const GUIDES_NPM: [Package; 2] = [
+    Package { name: "openai", version: "6.49.0", folder: "target/tools/guides/npm" },
+    Package { name: "@anthropic-ai/sdk", version: "1.14.0", folder: "target/tools/guides/npm" },
+];
+
+/// Installs the clients that the guides are about into `target/tools/guides`, unless they are there: those of Python and, in
+/// `npm`, those for node.
+///
+/// Gives whether they are there; without Python and node they are not, and the tests of the guides are skipped.
+///
+/// # Errors
+/// If Python and npm are there and fail.
+pub(crate) fn ensure_guides(root: &Path) -> anyhow::Result<bool> {
+    let folder = root.join("target/tools/guides");
+    // Written last: an installation that was cut short is made again.
+    let mark = folder.join("installed");
+    let wanted = GUIDES_PYPI.join("\n");
+    if std::fs::read_to_string(&mark).is_ok_and(|installed| installed == wanted) {
+        return Ok(true);
+    }
+    if Command::new("python3").arg("--version").output().is_err() {
+        return Ok(false);
+    }
+    for package in &GUIDES_NPM {
+        if !package.ensure(root)? {
+            return Ok(false);
+        }
+    }
+    let made = Command::new("python3").args(["-m", "venv"]).arg(&folder).status().context("start python3")?;
+    if !made.success() {
+        bail!("python3 could not make an environment in {}", folder.display());
+    }
+    let mut pip = Command::new(folder.join("bin/pip"));
+    let installed = pip.args(["install", "--quiet"]).args(GUIDES_PYPI).status().context("start pip")?;
+    if !installed.success() {
+        bail!("pip could not install what the guides are about");
+    }
+    std::fs::write(mark, wanted)?;
+    Ok(true)
+}
+
 impl Package {
     fn ensure(&self, root: &Path) -> anyhow::Result<bool> {
         let folder = root.join(self.folder);

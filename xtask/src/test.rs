@@ -95,6 +95,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let has_prometheus = wanted(Part::Tests) && setup::ensure_prometheus(root)?;
     let has_grafana_types = wanted(Part::Tests) && setup::ensure_grafana_types(root)?;
     let has_otlp = wanted(Part::Tests) && setup::ensure_otlp_receivers(root)?;
+    let has_guides = wanted(Part::Tests) && setup::ensure_guides(root)?;
     // What is there must not be skipped in silence.
     let required: Vec<(&str, &str)> = [
         has_stripe_mock.then_some(("MIDWATCH_REQUIRE_STRIPE_MOCK", "1")),
@@ -105,6 +106,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         has_otlp.then_some(("MIDWATCH_REQUIRE_OTLP", "1")),
         has_browser.then_some(("MIDWATCH_REQUIRE_BROWSER", "1")),
         has_schemathesis.then_some(("MIDWATCH_REQUIRE_SCHEMATHESIS", "1")),
+        has_guides.then_some(("MIDWATCH_REQUIRE_GUIDES", "1")),
     ]
     .into_iter()
     .flatten()
@@ -135,6 +137,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     if needs_browser && !has_schemathesis {
         say("SKIPPED: the console's API as schemathesis tries it, for want of python3");
+    }
+    if wanted(Part::Tests) && !has_guides {
+        say("SKIPPED: the guides with the clients of others, for want of python3, node or npm");
     }
     say("all checks passed");
     Ok(())

@@ -77,6 +77,7 @@ fn data_flows_one_way() {
         ("midwatch-providers", &["midwatch-workflow"]),
         ("midwatch-simulator", &[]),
         ("midwatch-recorder", &["midwatch-journal", "midwatch-workflow"]),
+        ("midwatch-ingest", &["midwatch-providers", "midwatch-recorder", "midwatch-workflow"]),
         ("midwatch-gates", &["midwatch-workflow"]),
         ("midwatch-books", &["midwatch-simulator", "midwatch-workflow"]),
         (

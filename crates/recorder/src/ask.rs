@@ -108,7 +108,7 @@ pub struct NewAttempt {
     /// What others call this attempt, e.g. a span id: [`Run::knows`](crate::Run::knows) finds it, and
     /// [`Recorder::booked`](crate::Recorder::booked) unless it is watched.
     pub mark: Option<String>,
-    /// Other names that are known from now on.
+    /// Other marks that are known from now on, without spaces.
     pub also: Vec<String>,
     /// Somebody else makes it, and goes on with it when this process dies: it stays under way then, and
     /// [`Run::under_way`](crate::Run::under_way) finds it by its mark.

@@ -65,7 +65,7 @@ impl Attempt {
         self.tell(EventKind::Heartbeat { op: self.op, progress, charges }, now);
     }
 
-    /// Says that something happened within it that others call `marks`, and all that it has spent so far. The progress is a
+    /// Says that something happened within it that others call `marks` (without spaces), and all that it has spent so far. The progress is a
     /// JSON object, or `null`.
     pub fn beat_as(&self, marks: &[String], progress: &Payload, charges: Vec<Charge>, now: Timestamp) {
         let mut state = self.run.cell.lock();

@@ -40,7 +40,8 @@ pub(crate) struct Ids {
     pub(crate) same: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mark: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// In one text, parted by spaces: people see it.
+    #[serde(default, with = "in_one", rename = "marks", skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<String>,
     #[serde(default, skip_serializing_if = "is_not")]
     pub(crate) watched: bool,
@@ -82,6 +83,19 @@ impl Ids {
         let fields = object[1..object.len() - 1].trim();
         let comma = if fields.is_empty() { "" } else { "," };
         Payload::from_json(&format!("{{{fields}{comma}{ids}}}")).ok()
+    }
+}
+
+mod in_one {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(marks: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&marks.join(" "))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Ok(text.split(' ').filter(|mark| !mark.is_empty()).map(str::to_owned).collect())
     }
 }
 

@@ -112,21 +112,17 @@ impl Recorder {
         Some(self.handle(cell))
     }
 
-    /// A run in memory that has this workflow id, whatever its workflow. Touches no disk.
-    pub fn named(&self, id: &WorkflowId) -> Option<Run> {
-        let cell = self
-            .shared
-            .runs()
-            .iter()
-            .find(|((_, known), _)| known == id)
-            .map(|(_, cell)| Arc::clone(cell))?;
-        Some(self.handle(cell))
-    }
-
-    /// The runs that are in memory.
-    pub fn runs(&self) -> Vec<Run> {
-        let cells: Vec<Arc<RunCell>> = self.shared.runs().values().cloned().collect();
-        cells.into_iter().map(|cell| self.handle(cell)).collect()
+    /// The workflow of the latest recorded run that has this workflow id. Reads the disk unless the run is in memory.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn named(&self, id: &WorkflowId) -> Result<Option<String>, Error> {
+        if let Some((workflow, _)) = self.shared.runs().keys().find(|(_, known)| known == id) {
+            return Ok(Some(workflow.clone()));
+        }
+        let query = RunQuery { workflow_id: Some(id.as_str().to_owned()), limit: 100, ..RunQuery::default() };
+        let found = self.shared.journal.runs(&query)?;
+        Ok(found.into_iter().find(|run| run.worker.starts_with(WORKER)).map(|run| run.workflow))
     }
 
     /// Where a call was booked that was made here, by its [`mark`](crate::NewAttempt::mark), or by the `response_id` in its

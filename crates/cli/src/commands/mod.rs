@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod fork;
 mod gateway;
+mod ingest;
 mod ls;
 mod mcp;
 mod pause;
@@ -61,6 +62,7 @@ pub(crate) enum Command {
     Alerts(alerts::Alerts),
     Watch(watch::Watch),
     Dashboards(dashboards::Dashboards),
+    Ingest(ingest::Ingest),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -93,6 +95,7 @@ impl Command {
             Command::Alerts(alerts) => alerts.run(global, out),
             Command::Dashboards(dashboards) => dashboards.run(out),
             Command::Watch(watch) => watch.run(global, out),
+            Command::Ingest(ingest) => ingest.run(global, out),
             Command::Completions(completions) => completions.run(out),
             Command::Version(version) => version.run(out),
         }
