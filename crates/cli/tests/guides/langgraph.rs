@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::machine::{Hanging, Running, ask, ask_later, example, has_clients, ingest, run, simulator, until};
+use crate::machine::{
+    Hanging, Running, ask, ask_later, example, gateway, has_clients, ingest, run, simulator, until,
+};
 
 /// The graph, with models at `models`, its spans sent to `watch`.
 fn graph(models: &str, watch: &Running, arguments: &[&str]) -> Command {
@@ -58,4 +60,30 @@ fn a_graph_shows_what_each_thread_and_node_cost_and_where_it_hangs() {
     let why = ask_later(folder, 6, &["why", "thread-8"])[0].clone();
     assert_eq!((&why["verdict"], &why["cause"]), (&"stuck".into(), &"step_silent".into()), "{why}");
     drop(hanging);
+}
+
+#[test]
+fn a_budget_stops_a_graph_before_the_call_that_would_cross_it() {
+    if !has_clients() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let models = simulator(folder);
+    // Two calls of about a hundred tokens fit, and a third does not.
+    let settings = [("BUDGETS__RUN__USD", "'0.0002'"), ("OUTPUT_TOKENS_ASSUMED", "150")];
+    let gateway = gateway(folder, &models, &settings);
+    let mut command = example("langgraph/graph.py", &["thread-9"]);
+    command.env("OPENAI_BASE_URL", format!("{}/run/thread-9/v1", gateway.url("listening")));
+    command.env("OPENAI_API_KEY", "of no concern").env("LANGSMITH_TRACING", "false");
+    let (code, said) = run(command);
+    assert!(code != 0 && said.contains("Error code: 402 - midwatch: run"), "{said}");
+
+    let refused = || run_of(folder, "thread-9").filter(|run| run["class"] == "budget");
+    let seen = until("the run", refused);
+    let cost = seen["spent"]["cost"].as_u64().unwrap();
+    assert!((1..=200_000_000).contains(&cost), "at most the budget: {seen}");
+    let billed = &models.get("ledger_url")["billed"];
+    let booked = &seen["spent"]["usage"];
+    assert_eq!((&booked["input"], &booked["output"]), (&billed["input"], &billed["output"]));
 }

@@ -1,6 +1,7 @@
 //! Real processes: `midwatch`, the simulator, and the clients of others.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -48,6 +49,17 @@ impl Running {
         self.said[name].as_str().expect("a URL")
     }
 
+    /// What is at one of its URLs.
+    pub(crate) fn get(&self, name: &str) -> Value {
+        let url = self.url(name).strip_prefix("http://").expect("plain HTTP");
+        let (address, path) = url.split_once('/').expect("a path");
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        write!(stream, "GET /{path} HTTP/1.0\r\nhost: {address}\r\n\r\n").expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON")
+    }
+
     /// As the kernel does it to a process that it wants gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it was alive");
@@ -81,6 +93,19 @@ pub(crate) fn ingest(folder: &Path, listen: &str, more: &[&str]) -> Running {
     command
         .args(["ingest", "--json", "--listen", listen, "--grpc", "127.0.0.1:0", "--settle", "1s"])
         .args(more);
+    Running::start(command)
+}
+
+/// `midwatch gateway` on `midwatch.db` in this folder, before those models.
+pub(crate) fn gateway(folder: &Path, models: &Running, settings: &[(&str, &str)]) -> Running {
+    let mut command = midwatch(folder);
+    command.args(["gateway", "--json", "--listen", "127.0.0.1:0"]);
+    command.arg("--upstream").arg(format!("openai={}", models.url("openai_base_url")));
+    command.arg("--upstream").arg(format!("anthropic={}/v1", models.url("anthropic_base_url")));
+    command.env("OPENAI_API_KEY", "simulated").env("ANTHROPIC_API_KEY", "simulated");
+    for (name, value) in settings {
+        command.env(format!("MIDWATCH_GATEWAY_{name}"), value);
+    }
     Running::start(command)
 }
 
