@@ -13,6 +13,7 @@ const PAGE: usize = 10_000;
 const DUE_AT_ONCE: usize = 256;
 
 /// What an open run needs after a start.
+#[derive(PartialEq, Eq, Debug)]
 enum Need {
     /// To be taken up now.
     Activation,
@@ -44,6 +45,9 @@ pub(crate) fn find_open(core: &Core) -> Result<Vec<RunId>, Error> {
 }
 
 fn need(run: &RunSummary) -> Need {
+    if run.is_recorded() {
+        return Need::Nothing;
+    }
     // The summary of an idle run is exact: it was written together with what made the run idle.
     let by_engine = [ParkReason::Mismatch, ParkReason::Panicked, ParkReason::Stray, ParkReason::NoCode];
     let is_halted = run.parked.is_some_and(|reason| by_engine.contains(&reason));
@@ -89,4 +93,24 @@ pub(crate) async fn read_inbox(core: Arc<Core>) {
         async { answer.await.unwrap_or(Err(EngineError::Stopped)) }
     };
     crate::inbox::read_inbox(journal, poll, send).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use midwatch_journal::Fold;
+    use midwatch_workflow::RunStarted;
+
+    use super::*;
+
+    fn summary(worker: &str) -> RunSummary {
+        let at = Timestamp::from_micros(1_790_000_000_000_000);
+        let start = RunStarted::bare(RunId::new(at, [7; 10]), "checkout");
+        Fold::begin(&RunStarted { worker: worker.to_owned(), ..start }, at).summary
+    }
+
+    #[test]
+    fn a_run_that_others_carry_out_is_left_to_them() {
+        assert_eq!(need(&summary("recorder: gateway")), Need::Nothing);
+        assert_eq!(need(&summary("pid-1")), Need::Activation);
+    }
 }

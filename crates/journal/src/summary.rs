@@ -163,6 +163,14 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// How the worker of a run begins that others carry out and that is only written down here.
+    pub const RECORDER: &str = "recorder:";
+
+    /// Whether others carry the run out: no engine takes it up.
+    pub fn is_recorded(&self) -> bool {
+        self.worker.starts_with(Self::RECORDER)
+    }
+
     /// Whether no other run of the workflow may be started under its workflow id.
     ///
     /// Children and forks make no such claim: a child's id is its parent's choice and a fork keeps that of the run that

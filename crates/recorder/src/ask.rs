@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use midwatch_journal::RunSummary;
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{Budget, Charge, Name, Payload, RunId, Timestamp, WorkflowId};
 
 /// How the worker of every recorded run begins: by it a recorder knows its own runs again, and engines those that are not
 /// theirs.
-pub const WORKER: &str = "recorder:";
+pub const WORKER: &str = RunSummary::RECORDER;
 
 /// How a recorder works.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, Lease, RunQuery, RunSummary};
 use midwatch_workflow::{Class, Failure, RunResult, RunStarted, Timestamp, WorkflowId};
 
-use crate::ask::{NewRun, Options, WORKER};
+use crate::ask::{NewRun, Options};
 use crate::booked::{Booked, Place};
 use crate::error::Error;
 use crate::marks;
@@ -122,7 +122,7 @@ impl Recorder {
         }
         let query = RunQuery { workflow_id: Some(id.as_str().to_owned()), limit: 100, ..RunQuery::default() };
         let found = self.shared.journal.runs(&query)?;
-        Ok(found.into_iter().find(|run| run.worker.starts_with(WORKER)).map(|run| run.workflow))
+        Ok(found.into_iter().find(|run| run.is_recorded()).map(|run| run.workflow))
     }
 
     /// Where a call was booked that was made here, by its [`mark`](crate::NewAttempt::mark), or by the `response_id` in its
@@ -148,7 +148,7 @@ impl Recorder {
             self.shared.make_room();
         }
         let cell = match self.known(&new)? {
-            Some(known) if !known.worker.starts_with(WORKER) => return Err(Error::NotRecorded(known.run)),
+            Some(known) if !known.is_recorded() => return Err(Error::NotRecorded(known.run)),
             Some(known) => match RunState::of(&self.shared.journal.events(known.run, 0)?) {
                 Some(state) => self.shared.take_in(state, None)?,
                 None => return Err(Error::NotRecorded(known.run)),

@@ -6,7 +6,6 @@ use std::sync::mpsc::channel;
 use midwatch_journal::{Append, Fold, Journal, Order, RunQuery, Status};
 use midwatch_workflow::{Event, RunId, Timestamp};
 
-use crate::ask::WORKER;
 use crate::error::Error;
 use crate::spool::Record;
 use crate::state::{RunState, Told};
@@ -25,7 +24,7 @@ pub(crate) fn recover(
     let statuses = Status::ALL.into_iter().filter(|status| !status.is_ended()).collect();
     let query = RunQuery { statuses, order: Order::Oldest, limit: OPEN_MAX, ..RunQuery::default() };
     let mut found = Vec::new();
-    for summary in journal.runs(&query)?.into_iter().filter(|run| run.worker.starts_with(WORKER)) {
+    for summary in journal.runs(&query)?.into_iter().filter(|run| run.is_recorded()) {
         let Some(mut state) = RunState::of(&journal.events(summary.run, 0)?) else { continue };
         if !state.is_ended() {
             let told = state.recover(worker, now);

@@ -32,8 +32,7 @@ fn body(described: &Value) -> Markup {
         h1 { "API" }
         p { (text(&described["info"]["description"])) }
         p {
-            "Described by " a href="/api/v1/openapi.json" { "OpenAPI" } ". The command line uses it: "
-            code { "midwatch ls --server http://…" } ". With a token, send " code { "Authorization: Bearer TOKEN" }
+            "Described by " a href="/api/v1/openapi.json" { "OpenAPI" } ". With a token, send " code { "Authorization: Bearer TOKEN" }
             "; say who orders with " code { "X-Midwatch-By" } "."
         }
         @for (path, methods) in paths.into_iter().flatten() {
