@@ -426,7 +426,19 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
 }
 
 fn money<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Money>, D::Error> {
-    let text = String::deserialize(deserializer)?;
+    /// An amount in quotes is exact; a variable of the environment has none.
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected an amount such as \"1.00\"")]
+    enum Amount {
+        Text(String),
+        Whole(u64),
+        Decimal(f64),
+    }
+    let text = match Amount::deserialize(deserializer)? {
+        Amount::Text(text) => text,
+        Amount::Whole(dollars) => dollars.to_string(),
+        Amount::Decimal(dollars) => dollars.to_string(),
+    };
     text.parse()
         .map(Some)
         .map_err(|_| serde::de::Error::custom(format!("`{text}` is no amount such as \"1.00\"")))
@@ -449,6 +461,8 @@ mod tests {
             &[
                 ("MIDWATCH_GATEWAY_MODE", "protect"),
                 ("MIDWATCH_GATEWAY_BUDGETS__RUN__TOKENS", "500"),
+                ("MIDWATCH_GATEWAY_BUDGETS__DAY__USD", "2"),
+                ("MIDWATCH_GATEWAY_BUDGETS__TENANT_DAY__ANN__USD", "0.000001"),
                 ("MIDWATCH_GATEWAY_UPSTREAMS__OPENAI__URL", "https://api.openai.com/v1"),
                 ("MIDWATCH_DB", "of no concern"),
             ],
@@ -457,6 +471,8 @@ mod tests {
         assert_eq!((config.mode, config.idle), (Mode::Protect, Duration::from_secs(120)));
         assert_eq!(config.budgets.run.usd, Some(Money::from_cents(100)));
         assert_eq!(config.budgets.run.tokens, Some(500));
+        assert_eq!(config.budgets.day.usd, Some(Money::from_cents(200)));
+        assert_eq!(config.budgets.tenant_day["ann"].usd, Some(Money::from_picos(1_000_000)));
         assert_eq!(config.upstreams["openai"].url, "https://api.openai.com/v1");
     }
 
