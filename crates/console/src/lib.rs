@@ -3,7 +3,7 @@
 //! It is a view. All that it says comes from [`midwatch_inspect`] and [`midwatch_observe`], as on the command line, and
 //! every number on a page leads to the events behind it. What it does to runs goes through [`midwatch_steer`].
 //!
-//! A page is made of [parts](page), each with a hash; a reader who stays is sent the parts that changed ([`live`]).
+//! A page is made of parts (`page`), each with a hash; a reader who stays is sent the parts that changed (`live`).
 //! Pages are HTML from the server and can be read without scripts. There is no build step, and the two assets are in the
 //! binary.
 //!

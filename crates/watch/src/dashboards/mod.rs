@@ -1,6 +1,6 @@
 //! What goes with the metrics: Grafana dashboards and alerts, Prometheus rules with their tests, configurations to begin with.
 //!
-//! All of it is written from two tables, [`panels`] and [`alerts`], so that what is drawn, what Prometheus says and what
+//! All of it is written from two tables, `panels` and `alerts`, so that what is drawn, what Prometheus says and what
 //! Grafana says cannot drift apart. The project's `ops/` folder is what [`files`] gives.
 
 mod alerts;
