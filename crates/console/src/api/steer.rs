@@ -53,7 +53,7 @@ pub(super) struct Ordered {
     now: Option<bool>,
     /// How long the effect is waited for, in milliseconds; 2000 if nothing is said.
     #[schema(maximum = 10000)]
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "patience")]
     wait_ms: Option<u64>,
 }
 
@@ -69,6 +69,14 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
 const WAIT_MS: u64 = 2_000;
 const WAIT_MS_MAX: u64 = 10_000;
 
+fn patience<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let wait = whole(deserializer)?;
+    match wait.filter(|wait| *wait > WAIT_MS_MAX) {
+        Some(wait) => Err(serde::de::Error::custom(format!("{wait} is over the limit of {WAIT_MS_MAX} ms"))),
+        None => Ok(wait),
+    }
+}
+
 /// Steers a run: cancel, pause, resume, retry, signal, resolve, budget or fork. Say who with the header `X-Midwatch-By`.
 #[utoipa::path(post, path = "/api/v1/runs/{run}/{action}", request_body = Ordered, tag = "steer",
     params(("run" = String, Path), ("action" = inline(shape::Action), Path)), responses(
@@ -81,7 +89,7 @@ pub(super) async fn steer(
     Given(ordered): Given<Ordered>,
 ) -> Result<Json<Value>, Refused> {
     let answer = blocking(move || {
-        let patience = Duration::from_millis(ordered.wait_ms.unwrap_or(WAIT_MS).min(WAIT_MS_MAX));
+        let patience = Duration::from_millis(ordered.wait_ms.unwrap_or(WAIT_MS));
         let run = read::named(&app, &run)?;
         let order = order(&app, &action, &fields(ordered), &who.by)?;
         let mut outcome = None;
