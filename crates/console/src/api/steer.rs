@@ -63,7 +63,9 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::E
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
     let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..9e15).contains(number);
     let found = number.as_u64().or_else(|| number.as_f64().filter(is_whole).map(|number| number as u64));
-    found.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number")))
+    // As the description says: a number of 64 bits with a sign.
+    let found = found.filter(|number| i64::try_from(*number).is_ok());
+    found.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number below 2^63")))
 }
 
 const WAIT_MS: u64 = 2_000;
