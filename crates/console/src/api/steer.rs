@@ -23,9 +23,11 @@ use crate::pages::act::{Fields, order, send};
 pub(super) struct Ordered {
     /// cancel, pause: why; it stands in the journal.
     #[schema(max_length = 2000)]
+    #[serde(deserialize_with = "text::<2000, _>")]
     reason: Option<String>,
     /// signal: its name.
     #[schema(max_length = 200)]
+    #[serde(deserialize_with = "text::<200, _>")]
     name: Option<String>,
     /// signal: what it brings.
     payload: Option<Value>,
@@ -55,6 +57,15 @@ pub(super) struct Ordered {
     #[schema(maximum = 10000)]
     #[serde(deserialize_with = "patience")]
     wait_ms: Option<u64>,
+}
+
+/// A text of so many characters at most; whether or not the action reads it.
+fn text<'de, const MAX: usize, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    match text.as_ref().map(|text| text.chars().count()).filter(|length| *length > MAX) {
+        Some(length) => Err(serde::de::Error::custom(format!("a text of {length} characters, over {MAX}"))),
+        None => Ok(text),
+    }
 }
 
 /// A whole number, also if it is written with a point: to JSON 7.0 is an integer.
