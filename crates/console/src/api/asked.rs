@@ -1,8 +1,11 @@
 //! What a program asks with, and errors in a form that it can read.
 
+use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::error::Trouble;
 
@@ -11,10 +14,19 @@ use crate::error::Trouble;
 #[from_request(via(axum::extract::Query), rejection(Refused))]
 pub(super) struct Asked<T>(pub(super) T);
 
-/// The body of a request.
-#[derive(FromRequest)]
-#[from_request(via(axum::Json), rejection(Refused))]
+/// The body of a request: an object.
 pub(super) struct Given<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Given<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        // Read as an object first: to serde a list of its fields in order would be as good.
+        let Json(object) = Json::<Map<String, Value>>::from_request(request, state).await?;
+        let given = serde_json::from_value(Value::Object(object));
+        given.map(Self).map_err(|error| Refused(Trouble::Bad(error.to_string())))
+    }
+}
 
 /// Why there is no answer, as JSON.
 pub(super) struct Refused(Trouble);
