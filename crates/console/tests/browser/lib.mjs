@@ -19,8 +19,8 @@ export function same(found, expected, what) {
   check(found === expected, `${what}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(found)}`);
 }
 
-/** Runs a scenario with a browser; whatever a page may not do fails it. */
-export async function scenario(name, run) {
+/** A browser of its own, with an empty profile. */
+async function launch(options) {
   const profile = mkdtempSync(join(tmpdir(), "midwatch-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM,
@@ -30,7 +30,25 @@ export async function scenario(name, run) {
       "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
       "--disable-component-update", "--disable-sync",
     ],
+    ...options,
   });
+  return { context, profile };
+}
+
+/** Reads with a browser that runs no script. */
+export async function withoutScripts(read) {
+  const { context, profile } = await launch({ javaScriptEnabled: false });
+  try {
+    await read(context.pages()[0] ?? (await context.newPage()));
+  } finally {
+    await context.close();
+    rmSync(profile, { recursive: true, force: true });
+  }
+}
+
+/** Runs a scenario with a browser; whatever a page may not do fails it. */
+export async function scenario(name, run) {
+  const { context, profile } = await launch({});
   const trouble = [];
   const own = new Set([facts.url, facts.readOnly].filter(Boolean).map((url) => new URL(url).host));
   context.on("request", (request) => {

@@ -1,5 +1,5 @@
 // Every page, in light and dark, on a phone, with axe, without scripts, by keyboard.
-import { accessible, check, facts, isLive, same, scenario, shot } from "./lib.mjs";
+import { accessible, check, facts, isLive, same, scenario, shot, withoutScripts } from "./lib.mjs";
 
 const { url, facts: { runs } } = facts;
 const pages = {
@@ -106,14 +106,11 @@ await scenario("pages", async (page, context) => {
   check(csv.startsWith("model,runs,calls") && csv.split("\n").length > 3, "the CSV has lines");
 
   // Without scripts everything can be read.
-  const plain = await context.browser()?.newContext({ javaScriptEnabled: false }).catch(() => null);
-  if (plain) {
-    const reader = await plain.newPage();
+  await withoutScripts(async (reader) => {
     await reader.goto(url + pages.run);
     check((await reader.locator(".entry").count()) > 5, "the timeline is there without scripts");
     check((await reader.locator("svg.bar rect").count()) > 5, "the bars are there without scripts");
-    await plain.close();
-  }
+  });
 
   // What is nowhere says so.
   page.expects = true;
