@@ -1,8 +1,10 @@
 //! Who writes when: one thread takes whatever waits, has it written in one transaction, and tells everybody. An append that
 //! comes alone is written at once by whoever brings it: waking a thread takes longer than a fast disk.
 //!
-//! What must hold: every task is answered exactly once, after its commit and by nobody who holds the committer.
+//! What must hold: every task is answered exactly once, after its commit and by nobody who holds the committer; an answer
+//! that appends is never answered from within.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -70,10 +72,18 @@ impl Pending {
 
     fn call(&mut self, outcome: Result<Appended, Error>) {
         if let Some(done) = self.0.take() {
+            let outer = IS_ANSWERING.replace(true);
             // A panic in there is not the writer's: the other runs of the batch must still hear.
             let _ = catch_unwind(AssertUnwindSafe(|| done(outcome)));
+            IS_ANSWERING.set(outer);
         }
     }
+}
+
+thread_local! {
+    /// Whether this thread is inside of an answer. What an answer appends is not written there and then: its answer would
+    /// append from deeper down the stack, and so on to the end of it.
+    static IS_ANSWERING: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Drop for Pending {
@@ -98,7 +108,7 @@ impl Shared {
 
     /// `None` if somebody else writes or waits, or this is not the time for it.
     fn write_lone(&self, entry: &Entry) -> Option<(Result<Appended, Error>, Left)> {
-        if self.is_closing.load(Ordering::Relaxed) || !self.tray.is_empty() {
+        if IS_ANSWERING.get() || self.is_closing.load(Ordering::Relaxed) || !self.tray.is_empty() {
             return None;
         }
         let mut committer = self.committer.try_lock().ok()?;

@@ -59,6 +59,22 @@ fn letters_get_through_while_the_owner_writes_without_a_pause() {
     assert_eq!(ended.into_iter().count(), 50, "each run hears that the journal is closed");
 }
 
+#[test]
+fn a_run_whose_every_answer_appends_goes_on_within_a_small_stack() {
+    let place = Place::new();
+    let journal = Arc::new(place.open().unwrap());
+    let (stop, ended) = channel();
+    let small = std::thread::Builder::new().stack_size(256 * 1024);
+    let owner = Arc::clone(&journal);
+    small.spawn(move || go_on(owner, 1, 1, stop)).unwrap().join().unwrap();
+    let enough = 3_000;
+    while journal.events(run(1), enough).unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    journal.close().unwrap();
+    assert_eq!(ended.into_iter().count(), 1);
+}
+
 /// Appends to a run as long as it can.
 fn go_on(journal: Arc<SqliteJournal>, number: u8, first: u64, stop: std::sync::mpsc::Sender<()>) {
     let next = journal.clone();
