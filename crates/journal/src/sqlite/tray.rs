@@ -16,6 +16,8 @@ pub(super) struct Tray {
 #[derive(Default)]
 struct Contents {
     tasks: VecDeque<Task>,
+    /// Whether the thread still writes or answers some that it took.
+    are_in_hand: bool,
     is_closed: bool,
 }
 
@@ -34,10 +36,11 @@ impl Tray {
         }
     }
 
-    /// Waits until there is something, or no longer than `limit`, and takes what is there.
+    /// Waits until there is something, or no longer than `limit`, and takes what is there. What was taken before is done.
     pub(super) fn take(&self, into: &mut VecDeque<Task>, limit: Option<Duration>) {
         let is_empty = |contents: &mut Contents| contents.tasks.is_empty();
-        let contents = self.contents();
+        let mut contents = self.contents();
+        contents.are_in_hand = false;
         let mut contents = match limit {
             None => self.bell.wait_while(contents, is_empty).unwrap_or_else(PoisonError::into_inner),
             Some(limit) => {
@@ -45,11 +48,14 @@ impl Tray {
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
         };
+        contents.are_in_hand = contents.tasks.iter().any(|task| !matches!(task, Task::Look));
         std::mem::swap(&mut contents.tasks, into);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.contents().tasks.is_empty()
+    /// Whether nothing waits, nor is in the thread's hands: who writes now overtakes nobody.
+    pub(super) fn is_clear(&self) -> bool {
+        let contents = self.contents();
+        contents.tasks.is_empty() && !contents.are_in_hand
     }
 
     /// Drops, and thereby answers, what waits and whatever comes later.

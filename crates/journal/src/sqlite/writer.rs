@@ -2,7 +2,7 @@
 //! comes alone is written at once by whoever brings it: waking a thread takes longer than a fast disk.
 //!
 //! What must hold: every task is answered exactly once, after its commit and by nobody who holds the committer; an answer
-//! that appends is never answered from within.
+//! that appends is never answered from within; no append overtakes one that came before it.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -108,7 +108,7 @@ impl Shared {
 
     /// `None` if somebody else writes or waits, or this is not the time for it.
     fn write_lone(&self, entry: &Entry) -> Option<(Result<Appended, Error>, Left)> {
-        if IS_ANSWERING.get() || self.is_closing.load(Ordering::Relaxed) || !self.tray.is_empty() {
+        if IS_ANSWERING.get() || self.is_closing.load(Ordering::Relaxed) || !self.tray.is_clear() {
             return None;
         }
         let mut committer = self.committer.try_lock().ok()?;

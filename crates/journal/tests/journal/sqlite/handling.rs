@@ -75,6 +75,29 @@ fn a_run_whose_every_answer_appends_goes_on_within_a_small_stack() {
     assert_eq!(ended.into_iter().count(), 1);
 }
 
+#[test]
+fn appends_that_do_not_wait_for_each_other_are_written_in_their_order() {
+    let place = Place::new();
+    let journal = Arc::new(place.open().unwrap());
+    // Now and then the writer has something else in hand.
+    let (stop, _ended) = channel();
+    go_on(journal.clone(), 2, 1, stop);
+    let (sender, answers) = channel();
+    for first in 1..=2_000 {
+        let sender = sender.clone();
+        let append = append(run(1), first, &[event(first, scheduled(1))]);
+        journal.append(append, Box::new(move |outcome| sender.send(outcome).unwrap()));
+        if first % 3 == 0 {
+            std::thread::yield_now();
+        }
+    }
+    drop(sender);
+    for outcome in answers {
+        assert_eq!(outcome.unwrap(), Appended::Written);
+    }
+    journal.close().unwrap();
+}
+
 /// Appends to a run as long as it can.
 fn go_on(journal: Arc<SqliteJournal>, number: u8, first: u64, stop: std::sync::mpsc::Sender<()>) {
     let next = journal.clone();
