@@ -13,6 +13,7 @@ use midwatch::{Midwatch, Otlp};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, RunQuery};
 use midwatch_observe::trace::{Kind, spans};
+use midwatch_workflow::{Event, EventKind};
 
 use self::receiver::{Datadog, Received, Rotel, Tap};
 use self::worker::{Worker, register};
@@ -48,6 +49,18 @@ fn check_complete(received: &[Received], path: &std::path::Path) {
     let names: BTreeMap<_, _> = received.iter().map(|span| (span.id.clone(), span.name.clone())).collect();
     let expected: BTreeMap<_, _> = told.into_iter().map(|(id, (_, name))| (id, name)).collect();
     assert_eq!(names, expected);
+}
+
+/// Waits until an attempt at a step stands in the journal.
+fn until_asked_for(path: &std::path::Path, step: &str) {
+    let journal = SqliteJournal::open_reader(path).unwrap();
+    let is_asked_for = |event: &Event| match &event.kind {
+        EventKind::AttemptScheduled(asked) => &*asked.step == step,
+        _ => false,
+    };
+    while !journal.since(0, 1_000).unwrap().iter().flat_map(|row| &row.events).any(is_asked_for) {
+        std::thread::yield_now();
+    }
 }
 
 /// Runs one errand to its end with traces on.
@@ -121,10 +134,11 @@ fn a_run_whose_process_is_killed_is_one_trace_with_every_parent() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("midwatch.db");
     let first = Worker::start(&path, &tap.url());
-    // The run is in the middle of a step that hangs, and what went before has arrived although the run is open.
+    // What went before the step that hangs has arrived although the run is open.
     let early = tap.until(|spans| spans.iter().filter(|span| span.name == "chat gpt-4o").count() == 2);
     assert!(early.iter().any(|span| span.name == "run started"), "an open run is seen");
     assert!(early.iter().all(|span| span.name != "invoke_workflow errand"), "it is open");
+    until_asked_for(&path, "carry");
     first.kill();
     Worker::start(&path, &tap.url()).wait();
     let received = tap.until(|spans| spans.iter().any(|span| span.name == "invoke_workflow errand"));
