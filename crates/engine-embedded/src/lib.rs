@@ -8,6 +8,7 @@
 
 mod budget;
 mod control;
+mod core;
 mod engine;
 mod fork;
 mod inbox;

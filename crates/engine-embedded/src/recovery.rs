@@ -7,7 +7,7 @@ use midwatch_workflow::{EngineError, ParkReason, RunId, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 
-use crate::engine::Core;
+use crate::core::Core;
 
 const PAGE: usize = 10_000;
 const DUE_AT_ONCE: usize = 256;

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use self::due::Due;
 use self::perform::Running;
 use self::write::{SUMMARY_LAG, SummaryState};
-use crate::engine::Core;
+use crate::core::Core;
 
 /// What reaches a run in memory.
 pub(crate) enum Input {
