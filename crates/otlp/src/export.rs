@@ -2,7 +2,6 @@
 
 use midwatch_observe::trace::Span;
 
-use crate::encode::spans_of;
 use crate::send::{SendError, Sender};
 
 /// What a collector took.
@@ -22,9 +21,9 @@ pub struct Exported {
 /// [`SendError::Away`], at once: whoever asked is there to ask again.
 pub async fn export(sender: &Sender, spans: Vec<Span>) -> Result<Exported, SendError> {
     let mut exported = Exported::default();
-    for request in sender.requests(spans) {
-        let taken = sender.send(&request).await?;
-        exported.taken += (spans_of(&request).len() as u64).saturating_sub(taken.left_out);
+    for piece in sender.pieces(&spans) {
+        let taken = sender.send(&piece).await?;
+        exported.taken += (piece.len() as u64).saturating_sub(taken.left_out);
         exported.refused += taken.left_out;
         if taken.left_out > 0 {
             exported.why = taken.why;

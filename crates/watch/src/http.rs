@@ -1,7 +1,6 @@
 //! `GET /metrics`.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,9 +12,6 @@ use axum::routing::get;
 use crate::render::{Format, render};
 use crate::watch::{Found, Watch};
 
-/// Findings older than this are not served: the watcher hangs, and a scraper should know.
-const STALE: Duration = Duration::from_secs(120);
-
 impl Watch {
     /// The routes, to be served alone or merged with others: `/metrics`.
     pub fn router(&self) -> Router {
@@ -25,9 +21,8 @@ impl Watch {
 
 async fn page(State(found): State<Arc<RwLock<Found>>>, headers: HeaderMap) -> Response {
     let found = found.read().unwrap_or_else(PoisonError::into_inner).clone();
-    let age = found.at.elapsed();
-    if age > STALE {
-        let seconds = age.as_secs();
+    if found.is_stale() {
+        let seconds = found.at.elapsed().as_secs();
         let says = format!("the journal was last read {seconds} s ago: the watcher hangs\n");
         return (StatusCode::SERVICE_UNAVAILABLE, says).into_response();
     }

@@ -49,12 +49,23 @@ pub struct Found {
     pub standing: Option<Arc<Standing>>,
     /// When the reading ended.
     pub at: Instant,
+    /// The time that it read for.
+    pub time: Timestamp,
+}
+
+impl Found {
+    /// Whether it is so old that the watcher must be hanging: then it is passed on to nobody.
+    pub fn is_stale(&self) -> bool {
+        self.at.elapsed() > STALE
+    }
 }
 
 /// A journal that is being watched, until this is dropped.
 #[derive(Debug)]
 pub struct Watch {
     pub(crate) found: Arc<RwLock<Found>>,
+    /// When it began to count.
+    since: Timestamp,
     /// What alerts have to say of themselves.
     pub(crate) alerts: Arc<Mutex<Metrics>>,
     /// Dropped to stop the thread.
@@ -69,7 +80,7 @@ impl Watch {
     /// If there is no journal, or it cannot be read.
     pub fn start(path: impl Into<PathBuf>, options: Options) -> Result<Self, Error> {
         let journal = SqliteJournal::open_reader(path)?;
-        let follower = Follower::new(&journal)?;
+        let (since, follower) = (clock(), Follower::new(&journal)?);
         let alerts = Arc::new(Mutex::new(Metrics::default()));
         let surveyor = Surveyor::default();
         let mut watcher = Watcher { journal, follower, surveyor, alerts: Arc::clone(&alerts), trouble: None };
@@ -81,12 +92,17 @@ impl Watch {
             .name("midwatch-watch".to_owned())
             .spawn(move || watcher.run(&options, &shared, &stopped, progress))
             .map_err(Error::Thread)?;
-        Ok(Self { found, alerts, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { found, since, alerts, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What the last reading found.
     pub fn found(&self) -> Found {
         self.found.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When its counters began.
+    pub fn since(&self) -> Timestamp {
+        self.since
     }
 }
 
@@ -109,6 +125,9 @@ struct Watcher {
     /// Why the journal could not be read the last time.
     trouble: Option<String>,
 }
+
+/// What is older than this is stale.
+const STALE: Duration = Duration::from_secs(120);
 
 /// The thread rests at least so many times as long as it reads.
 const REST: u32 = 9;
@@ -150,7 +169,7 @@ impl Watcher {
         metrics.extend(own(is_up, self.follower.position, now));
         metrics.extend(commits(self.journal.path()));
         metrics.extend(self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        let found = Found { metrics: Arc::new(metrics), standing, at: Instant::now() };
+        let found = Found { metrics: Arc::new(metrics), standing, at: Instant::now(), time: now };
         (found, followed.unwrap_or(Progress::AtTip))
     }
 
@@ -185,7 +204,7 @@ fn commits(journal: &Path) -> Metrics {
     // Another version may count by other bounds.
     let is_known = |shown: &Commits| shown.buckets.len() == Commits::BOUNDS.len() + 1;
     if let Some(shown) = Commits::read(journal).ok().flatten().filter(is_known) {
-        let histogram = Histogram { buckets: shown.buckets, sum: shown.micros };
+        let histogram = Histogram { buckets: shown.buckets, sum: shown.micros, since: Some(shown.since) };
         commits.put(&family::COMMIT_DURATION, histogram);
     }
     commits

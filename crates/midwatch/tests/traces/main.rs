@@ -123,7 +123,7 @@ async fn datadogs_intake_takes_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("midwatch.db");
     errand(&path, Otlp::http(datadog.url())).await;
-    let received = datadog.spans().await;
+    let received = datadog.spans();
     check_whole(&received);
     check_complete(&received, &path);
 }

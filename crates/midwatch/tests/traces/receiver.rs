@@ -1,7 +1,8 @@
 //! Receivers that others wrote, as processes: on this machine only, on free ports, gone with the test.
+#![allow(dead_code)] // not every test needs all of them
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -237,6 +238,7 @@ pub(crate) struct Datadog {
     _process: Process,
     _folder: tempfile::TempDir,
     otlp: u16,
+    grpc: u16,
 }
 
 impl Datadog {
@@ -250,21 +252,41 @@ impl Datadog {
         command.args(["--otlp-grpc-port", &grpc.to_string()]);
         let process = Process(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         until_up(otlp);
-        Some(Self { _process: process, _folder: folder, otlp })
+        until_up(grpc);
+        Some(Self { _process: process, _folder: folder, otlp, grpc })
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.otlp)
     }
 
-    /// What it took so far.
-    pub(crate) async fn spans(&self) -> Vec<Received> {
-        let url = format!("{}/test/session/traces", self.url());
-        let answer = reqwest::get(url).await.unwrap();
-        let all: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-        let requests = all.as_array().unwrap().iter();
+    pub(crate) fn grpc_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.grpc)
+    }
+
+    /// The requests that it took so far, in order.
+    fn requests(&self, kind: &str) -> Vec<Value> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.otlp)).unwrap();
+        write!(stream, "GET /test/session/{kind} HTTP/1.0\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut all: Vec<Value> = serde_json::from_str(body).unwrap();
+        // It gives the latest first.
+        all.reverse();
+        all
+    }
+
+    /// The metrics, by request.
+    pub(crate) fn metrics(&self) -> Vec<Value> {
+        self.requests("metrics")
+    }
+
+    /// The spans.
+    pub(crate) fn spans(&self) -> Vec<Received> {
+        let requests = self.requests("traces");
         let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
-        let resources = requests.flat_map(|request| list(request, "resource_spans"));
+        let resources = requests.iter().flat_map(|request| list(request, "resource_spans"));
         let scopes = resources.flat_map(|resource| list(&resource, "scope_spans"));
         scopes.flat_map(|scope| list(&scope, "spans")).map(|span| Received::read(&span)).collect()
     }

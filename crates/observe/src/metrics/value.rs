@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use midwatch_workflow::Timestamp;
+
 use super::family::{Family, Kind};
 
 /// A family has at most so many sets of labels; then the values that users choose become [`OTHER`].
@@ -37,6 +39,8 @@ pub struct Histogram {
     pub buckets: Vec<u64>,
     /// The sum of all, in the small form of the family's unit.
     pub sum: u64,
+    /// When counting began, if that was elsewhere and not when the watcher began.
+    pub since: Option<Timestamp>,
 }
 
 impl Histogram {

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use midwatch_journal::sqlite::SqliteJournal;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest as Request;
 use tokio::sync::watch;
 
 use super::follower::Report;
 use super::read::{Batch, Reader};
 use crate::cursor::Cursor;
-use crate::encode::spans_of;
+use crate::encode::Piece;
 use crate::send::{SendError, Sender};
 
 /// How long it waits when there is nothing new.
@@ -100,8 +99,8 @@ impl Work {
         for why in batch.unreadable {
             (self.report)(Report::Unreadable { why });
         }
-        for request in self.sender.requests(batch.spans) {
-            if !self.send(&request).await {
+        for piece in self.sender.pieces(&batch.spans) {
+            if !self.send(&piece).await {
                 return false;
             }
         }
@@ -112,14 +111,14 @@ impl Work {
         true
     }
 
-    /// Sends a request, however long that takes; `false` only if it is told to stop meanwhile.
-    async fn send(&mut self, request: &Request) -> bool {
+    /// Sends a piece, however long that takes; `false` only if it is told to stop meanwhile.
+    async fn send(&mut self, piece: &Piece) -> bool {
         let (mut pause, mut away, mut said) = (BACKOFF, None, None::<Instant>);
         loop {
             let mut told = self.told.clone();
             let sent = tokio::select! {
                 biased;
-                sent = self.sender.send(request) => sent,
+                sent = self.sender.send(piece) => sent,
                 () = time_is_up(&mut told) => return false,
             };
             let (why, asked) = match sent {
@@ -130,7 +129,7 @@ impl Work {
                     if taken.left_out > 0 {
                         (self.report)(Report::Refused { spans: taken.left_out, why: taken.why });
                     }
-                    let spans = (spans_of(request).len() as u64).saturating_sub(taken.left_out);
+                    let spans = (piece.len() as u64).saturating_sub(taken.left_out);
                     (self.report)(Report::Sent { spans });
                     return true;
                 }

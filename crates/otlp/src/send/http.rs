@@ -5,15 +5,13 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
 use prost::Message as _;
 use reqwest::{Certificate, Client, Identity, redirect};
 
-use super::{SendError, chain, pem, unusable};
+use super::{Response, SendError, chain, pem, unreached, unusable};
 use crate::settings::{Compression, Otlp, SettingsError};
 
 #[derive(Debug)]
@@ -62,27 +60,25 @@ impl Http {
         Ok(Self { client, url: url.into(), compression: otlp.compression })
     }
 
-    pub(super) async fn send(
-        &self,
-        request: &ExportTraceServiceRequest,
-    ) -> Result<ExportTraceServiceResponse, SendError> {
+    pub(super) async fn send(&self, request: Bytes) -> Result<Response, SendError> {
         let away = |why: String| SendError::Away { why, wait: None };
         let mut post = self.client.post(&self.url);
-        let mut body = request.encode_to_vec();
+        let mut body = request;
         if self.compression == Compression::Gzip {
             let mut gzip = GzEncoder::new(Vec::with_capacity(body.len() / 4), flate2::Compression::fast());
             let packed = gzip.write_all(&body).and_then(|()| gzip.finish());
-            body = packed.map_err(|error| away(error.to_string()))?;
+            body = packed.map_err(|error| away(error.to_string()))?.into();
             post = post.header(CONTENT_ENCODING, "gzip");
         }
-        let response = post.body(body).send().await.map_err(|error| away(chain(&error.without_url())))?;
+        let sent = post.body(body).send().await;
+        let response = sent.map_err(|error| away(unreached(&error.without_url())))?;
         let status = response.status();
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let wait = wait.map(Duration::from_secs);
         let answer = response.bytes().await.map_err(|error| away(chain(&error.without_url())))?;
         if status.is_success() {
             // Some answer with nothing or with JSON; what they took, they took.
-            return Ok(ExportTraceServiceResponse::decode(answer).unwrap_or_default());
+            return Ok(Response::decode(answer).unwrap_or_default());
         }
         let said: String = String::from_utf8_lossy(&answer).chars().filter(|c| !c.is_control()).collect();
         let why = format!("{status}: {}", &said[..said.floor_char_boundary(ANSWER_MAX)]);

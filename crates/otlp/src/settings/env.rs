@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Compression, Otlp, Protocol, SettingsError, Tls};
+use super::{Compression, Otlp, Protocol, SettingsError, Signal, Tls};
 
 const HTTP_DEFAULT: &str = "http://localhost:4318";
 const GRPC_DEFAULT: &str = "http://localhost:4317";
+/// Metrics are read every few seconds, at most ten times a second.
+const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 impl Otlp {
-    /// As the environment says: `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_TIMEOUT`, `_COMPRESSION`,
+    /// Where traces go, as the environment says: `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_TIMEOUT`, `_COMPRESSION`,
     /// `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_INSECURE`, each also with `TRACES_` before its name, which
     /// goes first; `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`; `OTEL_TRACES_EXPORTER=none` and `OTEL_SDK_DISABLED`.
     /// Without any: protobuf over HTTP to `http://localhost:4318`.
@@ -24,7 +26,7 @@ impl Otlp {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// As variables say that are looked up elsewhere.
+    /// Where traces go, as variables say that are looked up elsewhere.
     ///
     /// # Errors
     /// [`SettingsError`], which names the variable.
@@ -38,22 +40,35 @@ impl Otlp {
     /// assert_eq!(otlp.unwrap().endpoint(), "https://otlp.example.com/v1/traces");
     /// ```
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let env = Env { lookup: &lookup };
+        Self::of(Signal::Traces, lookup)
+    }
+
+    /// Where traces or metrics go, as variables say that are looked up elsewhere: those of [`Otlp::from_env`], with `METRICS_`
+    /// before the name instead of `TRACES_` for metrics, `OTEL_METRIC_EXPORT_INTERVAL`, and
+    /// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE`, which must not ask for anything but cumulative sums.
+    ///
+    /// # Errors
+    /// [`SettingsError`], which names the variable.
+    pub fn of(signal: Signal, lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let env = Env { signal, lookup: &lookup };
         let protocol = env.protocol()?;
         let mut otlp = match (env.own("ENDPOINT"), env.general("ENDPOINT"), protocol) {
-            // The one for traces is taken as it stands.
-            (Some(url), _, Protocol::Http) => Self::new(url, Protocol::Http),
-            (None, url, Protocol::Http) => Self::http(url.unwrap_or_else(|| HTTP_DEFAULT.to_owned())),
+            // The one for traces or metrics alone is taken as it stands.
+            (Some(url), _, Protocol::Http) => Self::new(signal, url, Protocol::Http),
+            (None, url, Protocol::Http) => Self::http_of(signal, url.as_deref().unwrap_or(HTTP_DEFAULT)),
             (own, url, Protocol::Grpc) => {
                 let url = own.or(url).unwrap_or_else(|| GRPC_DEFAULT.to_owned());
-                Self::grpc(env.with_scheme(url))
+                Self::new(signal, env.with_scheme(url), Protocol::Grpc)
             }
         };
         otlp.headers = env.pairs(&env.named("HEADERS"))?;
         otlp.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
-        if let Some((name, millis)) = env.named("TIMEOUT") {
-            let bad = |_| wrong(&name, format!("`{millis}` is no number of milliseconds"));
-            otlp.timeout = Duration::from_millis(millis.trim().parse().map_err(bad)?);
+        if let Some(timeout) = env.millis(env.named("TIMEOUT"))? {
+            otlp.timeout = timeout;
+        }
+        if signal == Signal::Metrics {
+            otlp.interval = env.interval()?.unwrap_or(otlp.interval);
+            env.check_temporality()?;
         }
         otlp.compression = match env.named("COMPRESSION") {
             None => Compression::None,
@@ -76,13 +91,15 @@ impl Otlp {
         if let Some(service) = env.get("OTEL_SERVICE_NAME") {
             otlp = otlp.service(service);
         }
-        otlp.is_off = env.get("OTEL_TRACES_EXPORTER").is_some_and(|exporter| exporter.trim() == "none")
+        let exporter = format!("OTEL_{}_EXPORTER", signal.variable());
+        otlp.is_off = env.get(&exporter).is_some_and(|exporter| exporter.trim() == "none")
             || env.get("OTEL_SDK_DISABLED").is_some_and(|off| off.trim().eq_ignore_ascii_case("true"));
         Ok(otlp)
     }
 }
 
 struct Env<'a> {
+    signal: Signal,
     lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -93,7 +110,11 @@ impl Env<'_> {
     }
 
     fn own(&self, what: &str) -> Option<String> {
-        self.get(&format!("OTEL_EXPORTER_OTLP_TRACES_{what}"))
+        self.get(&self.own_name(what))
+    }
+
+    fn own_name(&self, what: &str) -> String {
+        format!("OTEL_EXPORTER_OTLP_{}_{what}", self.signal.variable())
     }
 
     fn general(&self, what: &str) -> Option<String> {
@@ -102,9 +123,38 @@ impl Env<'_> {
 
     /// The variable that counts, with its value.
     fn named(&self, what: &str) -> Option<(String, String)> {
-        let own = format!("OTEL_EXPORTER_OTLP_TRACES_{what}");
+        let own = self.own_name(what);
         let general = format!("OTEL_EXPORTER_OTLP_{what}");
         [own, general].into_iter().find_map(|name| self.get(&name).map(|value| (name, value)))
+    }
+
+    fn millis(&self, variable: Option<(String, String)>) -> Result<Option<Duration>, SettingsError> {
+        let Some((name, millis)) = variable else { return Ok(None) };
+        let bad = |_| wrong(&name, format!("`{millis}` is no number of milliseconds"));
+        Ok(Some(Duration::from_millis(millis.trim().parse().map_err(bad)?)))
+    }
+
+    fn interval(&self) -> Result<Option<Duration>, SettingsError> {
+        let name = "OTEL_METRIC_EXPORT_INTERVAL";
+        match self.millis(self.get(name).map(|millis| (name.to_owned(), millis)))? {
+            Some(interval) if interval < INTERVAL_MIN => {
+                Err(wrong(name, format!("at least {}", INTERVAL_MIN.as_millis())))
+            }
+            interval => Ok(interval),
+        }
+    }
+
+    /// The watcher counts from when it began: who wants differences makes them of that, as the Collector does.
+    fn check_temporality(&self) -> Result<(), SettingsError> {
+        let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+        match self.get(name) {
+            Some(word) if !word.trim().eq_ignore_ascii_case("cumulative") => {
+                let why =
+                    format!("`{word}` is not spoken here: cumulative, which a Collector turns into deltas");
+                Err(wrong(name, why))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn protocol(&self) -> Result<Protocol, SettingsError> {
@@ -172,6 +222,33 @@ mod tests {
             (&[(general, "  ")], "http://localhost:4318/v1/traces"),
         ] {
             assert_eq!(with(variables).unwrap().endpoint(), endpoint, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn metrics_have_endpoints_and_variables_of_their_own() {
+        let metrics = |variables: &[(&str, &str)]| {
+            let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+            Otlp::of(Signal::Metrics, |name| find(name).map(|(_, value)| (*value).to_owned()))
+        };
+        let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
+        let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://t/v1/traces");
+        let own = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://m/take/this");
+        for (variables, endpoint) in [
+            (&[][..], "http://localhost:4318/v1/metrics"),
+            (&[general, traces], "http://c/v1/metrics"),
+            (&[general, own], "http://m/take/this"),
+        ] {
+            assert_eq!(metrics(variables).unwrap().endpoint(), endpoint, "{variables:?}");
+        }
+        let interval = "OTEL_METRIC_EXPORT_INTERVAL";
+        assert_eq!(metrics(&[]).unwrap().interval(), Duration::from_secs(60));
+        assert_eq!(metrics(&[(interval, "5000")]).unwrap().interval(), Duration::from_secs(5));
+        assert!(metrics(&[("OTEL_METRICS_EXPORTER", "none")]).unwrap().is_off());
+        let temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+        assert!(metrics(&[(temporality, "Cumulative")]).is_ok());
+        for (name, value) in [(interval, "0"), (interval, "1m"), (temporality, "delta")] {
+            assert_eq!(metrics(&[(name, value)]).unwrap_err().name, name);
         }
     }
 

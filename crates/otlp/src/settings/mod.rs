@@ -1,4 +1,4 @@
-//! Where spans go and how: by hand, or by the variables that all OpenTelemetry exporters know.
+//! Where traces and metrics go and how: by hand, or by the variables that all OpenTelemetry exporters know.
 
 mod env;
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 /// A collector, and how to reach it.
 #[derive(Clone)]
 pub struct Otlp {
+    pub(crate) signal: Signal,
     pub(crate) endpoint: String,
     pub(crate) protocol: Protocol,
     /// Names in lower case.
@@ -18,9 +19,44 @@ pub struct Otlp {
     /// What is said of the sender, `service.name` first.
     pub(crate) resource: Vec<(String, String)>,
     pub(crate) is_off: bool,
+    /// How often metrics are sent.
+    pub(crate) interval: Duration,
 }
 
-/// How spans travel.
+/// What is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// Spans, each once.
+    Traces,
+    /// Metrics, as they stand, again and again.
+    Metrics,
+}
+
+impl Signal {
+    /// Its part in the names of variables.
+    fn variable(self) -> &'static str {
+        match self {
+            Signal::Traces => "TRACES",
+            Signal::Metrics => "METRICS",
+        }
+    }
+
+    fn http_path(self) -> &'static str {
+        match self {
+            Signal::Traces => "/v1/traces",
+            Signal::Metrics => "/v1/metrics",
+        }
+    }
+
+    pub(crate) fn grpc_path(self) -> &'static str {
+        match self {
+            Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        }
+    }
+}
+
+/// How it travels.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Protocol {
     /// Protobuf in HTTP requests.
@@ -29,7 +65,7 @@ pub enum Protocol {
     Grpc,
 }
 
-/// Whether spans are compressed.
+/// Whether what is sent is compressed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Compression {
     /// They are not.
@@ -58,26 +94,32 @@ pub struct SettingsError {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const HTTP_PATH: &str = "/v1/traces";
+/// What OpenTelemetry's own readers of metrics do.
+const INTERVAL: Duration = Duration::from_secs(60);
 
 impl Otlp {
     /// Protobuf over HTTP, to this collector; `/v1/traces` is added unless the URL ends with it.
     pub fn http(url: impl Into<String>) -> Self {
-        let url = url.into();
-        let endpoint = match url.trim_end_matches('/') {
-            url if url.ends_with(HTTP_PATH) => url.to_owned(),
-            url => format!("{url}{HTTP_PATH}"),
-        };
-        Self::new(endpoint, Protocol::Http)
+        Self::http_of(Signal::Traces, &url.into())
     }
 
     /// gRPC, to this collector, e.g. `http://localhost:4317`.
     pub fn grpc(url: impl Into<String>) -> Self {
-        Self::new(url.into(), Protocol::Grpc)
+        Self::new(Signal::Traces, url.into(), Protocol::Grpc)
     }
 
-    fn new(endpoint: String, protocol: Protocol) -> Self {
+    fn http_of(signal: Signal, url: &str) -> Self {
+        let path = signal.http_path();
+        let endpoint = match url.trim_end_matches('/') {
+            url if url.ends_with(path) => url.to_owned(),
+            url => format!("{url}{path}"),
+        };
+        Self::new(signal, endpoint, Protocol::Http)
+    }
+
+    fn new(signal: Signal, endpoint: String, protocol: Protocol) -> Self {
         Self {
+            signal,
             endpoint,
             protocol,
             headers: Vec::new(),
@@ -86,6 +128,7 @@ impl Otlp {
             tls: Tls::default(),
             resource: vec![("service.name".to_owned(), "midwatch".to_owned())],
             is_off: false,
+            interval: INTERVAL,
         }
     }
 
@@ -155,6 +198,17 @@ impl Otlp {
     /// How.
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// How often metrics are sent; every minute by default.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Says something of the sender unless that was said already.
+    #[must_use]
+    pub fn resource_default(self, key: &str, value: impl Into<String>) -> Self {
+        if self.resource.iter().any(|(known, _)| known == key) { self } else { self.resource(key, value) }
     }
 
     /// Whether the environment says that nothing is sent.

@@ -6,11 +6,13 @@ mod send;
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use midwatch_otlp::Signal;
 
 use self::family::family;
 use self::page::lines;
-use self::send::{collector, follow, hand_over};
+use self::send::{follow, hand_over};
+use crate::collector::{Protocol, collector};
 use crate::config::Global;
 use crate::error::Exit;
 use crate::find::find;
@@ -30,7 +32,8 @@ A trace is computed from the journal, so it is there whether or not anything was
 changes nothing: ids are the same. Child runs are part of it. --follow keeps its place in a file beside the journal; while \
 the collector is away nothing is lost.
 JSON, one line a span: {\"trace_id\", \"span_id\", \"parent_id\", \"run\", \"kind\", \"name\", \"start_us\", \"end_us\", \
-\"state\", \"message\", \"attributes\", …}; with --otlp {\"endpoint\", \"spans\", \"refused\", \"why\"}. docs/traces.md \
+\"state\", \"message\", \"attributes\", …}; with --otlp {\"endpoint\", \"spans\", \"refused\", \"why\"}; with --follow first {\"following\"}, then what happens, \
+last {\"stopped\"}. docs/traces.md \
 lists the attributes.
 Exit codes: 0 done · 1 the collector did not take it · 3 no such run · 4 the journal is unavailable")]
 pub(crate) struct Trace {
@@ -57,19 +60,10 @@ pub(crate) struct Trace {
     cursor: Option<PathBuf>,
 }
 
-/// How spans travel.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Protocol {
-    /// Protobuf in HTTP requests
-    Http,
-    /// gRPC
-    Grpc,
-}
-
 impl Trace {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         if self.follow {
-            let otlp = collector(self.otlp.as_deref().unwrap_or_default(), self.protocol)?;
+            let otlp = collector(Signal::Traces, self.otlp.as_deref().unwrap_or_default(), self.protocol)?;
             return follow(otlp, self.cursor, self.from_start, global, out);
         }
         let journal = global.journal()?;
@@ -77,7 +71,7 @@ impl Trace {
         let run = find(&journal, asked, &global.db.display().to_string())?;
         let family = family(&journal, run.run, self.alone, global.now())?;
         if let Some(url) = &self.otlp {
-            return hand_over(collector(url, self.protocol)?, family, out);
+            return hand_over(collector(Signal::Traces, url, self.protocol)?, family, out);
         }
         if out.is_json {
             for span in &family.spans {

@@ -6,10 +6,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use midwatch_observe::trace::State;
-use midwatch_otlp::{Begin, Cursor, Follower, Otlp, Report, Sender, SettingsError, Start, export};
+use midwatch_otlp::{Begin, Cursor, Follower, Otlp, Report, Sender, Start, export};
 use serde_json::json;
 
-use super::Protocol;
 use super::family::Family;
 use crate::config::Global;
 use crate::error::Exit;
@@ -20,17 +19,6 @@ use crate::stop::Stop;
 
 /// How long the rest may take when it is told to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// The collector that is meant: what was said, and for the rest the environment.
-pub(super) fn collector(url: &str, protocol: Option<Protocol>) -> Result<Otlp, SettingsError> {
-    Otlp::from_lookup(|name| match (name, protocol) {
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", _) if !url.is_empty() => None,
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", _) if !url.is_empty() => Some(url.to_owned()),
-        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", Some(Protocol::Http)) => Some("http/protobuf".to_owned()),
-        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", Some(Protocol::Grpc)) => Some("grpc".to_owned()),
-        _ => std::env::var(name).ok(),
-    })
-}
 
 /// Sends the spans of a run that are final; those of an open one will come with what follows.
 pub(super) fn hand_over(otlp: Otlp, family: Family, out: &mut Out) -> anyhow::Result<Exit> {
@@ -72,6 +60,8 @@ pub(super) fn follow(
     out: &mut Out,
 ) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before it says that it follows: whoever reads that may stop it at once.
+    let mut stop = runtime.block_on(async { Stop::listen() })?;
     let (tell, told) = channel();
     let endpoint = otlp.shown();
     let follower = Follower::start(Start {
@@ -82,12 +72,13 @@ pub(super) fn follow(
         // The end of this is only gone when nobody is left to read it.
         report: Box::new(move |report| drop(tell.send(report))),
     })?;
-    if !out.is_json {
+    if out.is_json {
+        out.json(&json!({ "following": { "endpoint": endpoint } }))?;
+    } else {
         out.line(format_args!("{FAINT}following {}, to {endpoint}{FAINT:#}", global.db.display()))?;
     }
     let mut sent = 0;
     runtime.block_on(async {
-        let mut stop = Stop::listen()?;
         loop {
             while let Ok(report) = told.try_recv() {
                 say(&report, &mut sent, out)?;
