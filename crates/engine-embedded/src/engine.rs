@@ -74,7 +74,6 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
         self.core.abort();
-        self.core.close();
     }
 }
 
