@@ -8,7 +8,7 @@ use midwatch_observe::why::{Answer, Facts, Gate, Owner, Relative, ShortAnswer, w
 use midwatch_observe::{Baselines, Profile, Run, Timeline};
 use midwatch_workflow::{Event, EventKind, RunId, Timestamp};
 
-use crate::memory::Memory;
+use crate::memory::{Memory, Samples};
 use crate::row::row;
 
 /// So many completed runs of a workflow are compared with, the latest.
@@ -81,7 +81,7 @@ impl<'j> Inspector<'j> {
             return Ok(Facts::new(events, self.now));
         };
         let run = start.run;
-        let baselines = self.usual(&start.workflow)?;
+        let baselines = self.samples(&start.workflow)?.usual(Some(run));
         let neighbours = if depth == 0 { self.neighbours(run)? } else { Vec::new() };
         let children = self.children(&events, depth)?;
         let (owner, gates) = (self.owner.clone(), self.gates.clone());
@@ -93,9 +93,17 @@ impl<'j> Inspector<'j> {
     /// # Errors
     /// What the journal says.
     pub fn usual(&self, workflow: &str) -> Result<Baselines, Error> {
-        if let Some(known) = self.memory.usual(workflow, self.now) {
-            return Ok(known);
+        Ok(self.samples(workflow)?.usual(None))
+    }
+
+    fn samples(&self, workflow: &str) -> Result<Arc<Samples>, Error> {
+        match self.memory.samples(workflow, self.now) {
+            Some(known) => Ok(known),
+            None => Ok(self.memory.keep_samples(workflow, self.find_samples(workflow)?, self.now)),
         }
+    }
+
+    fn find_samples(&self, workflow: &str) -> Result<Samples, Error> {
         let runs = self.journal.runs(&RunQuery {
             workflow: Some(workflow.to_owned()),
             statuses: vec![Status::Completed],
@@ -110,12 +118,10 @@ impl<'j> Inspector<'j> {
             }
             left -= run.events;
             let events = self.journal.events(run.run, 0)?;
-            profiles.extend(Timeline::of(&events).map(|told| Profile::of(&told, &events, self.now)));
+            let profile = Timeline::of(&events).map(|told| Profile::of(&told, &events, self.now));
+            profiles.extend(profile.map(|profile| (run.run, profile)));
         }
-        let rows: Vec<Run> = runs.iter().map(row).collect();
-        let baselines = Baselines::of(&rows, &profiles);
-        self.memory.keep_usual(workflow, &baselines, self.now);
-        Ok(baselines)
+        Ok(Samples { runs: runs.iter().map(row).collect(), profiles })
     }
 
     fn neighbours(&self, run: RunId) -> Result<Vec<Run>, Error> {

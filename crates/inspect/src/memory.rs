@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use midwatch_observe::{Baselines, Run};
-use midwatch_workflow::Timestamp;
+use midwatch_observe::{Baselines, Profile, Run};
+use midwatch_workflow::{RunId, Timestamp};
 
 /// What is usual for a workflow moves slowly.
 const USUAL_AGE_MAX: Duration = Duration::from_secs(60);
@@ -14,26 +14,50 @@ const NEIGHBOURS_AGE_MAX: Duration = Duration::from_secs(2);
 /// So many workflows are remembered.
 const WORKFLOWS_MAX: usize = 1_000;
 
+/// The runs that show what is usual for a workflow.
+pub(crate) struct Samples {
+    /// As lists show them.
+    pub(crate) runs: Vec<Run>,
+    /// Some of them, event by event.
+    pub(crate) profiles: Vec<(RunId, Profile)>,
+}
+
+impl Samples {
+    /// What they show, without one of them: nobody is compared with himself.
+    pub(crate) fn usual(&self, without: Option<RunId>) -> Baselines {
+        let runs: Vec<&Run> = self.runs.iter().filter(|run| Some(run.run) != without).collect();
+        let profiles: Vec<&Profile> = self
+            .profiles
+            .iter()
+            .filter(|(run, _)| Some(*run) != without)
+            .map(|(_, profile)| profile)
+            .collect();
+        Baselines::of(&runs, &profiles)
+    }
+}
+
 /// What earlier questions found out; forgotten when it is too old. One for each journal.
 #[derive(Default)]
 pub struct Memory {
-    usual: Mutex<HashMap<String, (Timestamp, Baselines)>>,
+    samples: Mutex<HashMap<String, (Timestamp, Arc<Samples>)>>,
     neighbours: Mutex<Option<(Timestamp, Arc<Vec<Run>>)>>,
 }
 
 impl Memory {
-    pub(crate) fn usual(&self, workflow: &str, now: Timestamp) -> Option<Baselines> {
-        let known = lock(&self.usual);
-        let (at, baselines) = known.get(workflow)?;
-        is_fresh(*at, now, USUAL_AGE_MAX).then(|| baselines.clone())
+    pub(crate) fn samples(&self, workflow: &str, now: Timestamp) -> Option<Arc<Samples>> {
+        let known = lock(&self.samples);
+        let (at, samples) = known.get(workflow)?;
+        is_fresh(*at, now, USUAL_AGE_MAX).then(|| Arc::clone(samples))
     }
 
-    pub(crate) fn keep_usual(&self, workflow: &str, baselines: &Baselines, now: Timestamp) {
-        let mut known = lock(&self.usual);
+    pub(crate) fn keep_samples(&self, workflow: &str, samples: Samples, now: Timestamp) -> Arc<Samples> {
+        let samples = Arc::new(samples);
+        let mut known = lock(&self.samples);
         if known.len() >= WORKFLOWS_MAX {
             known.clear();
         }
-        known.insert(workflow.to_owned(), (now, baselines.clone()));
+        known.insert(workflow.to_owned(), (now, Arc::clone(&samples)));
+        samples
     }
 
     pub(crate) fn neighbours(&self, now: Timestamp) -> Option<Arc<Vec<Run>>> {

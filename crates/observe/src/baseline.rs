@@ -1,6 +1,7 @@
 //! What is usual for a workflow: the spread of what its other runs took, cost and did.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 use std::time::Duration;
 
 use midwatch_workflow::Money;
@@ -30,6 +31,18 @@ impl<T: Ord + Copy> Spread<T> {
         values.sort_unstable();
         let rank = |percent: usize| values.get((values.len() * percent).div_ceil(100).max(1) - 1).copied();
         Some(Self { n: values.len() as u64, median: rank(50)?, p95: rank(95)? })
+    }
+
+    /// The spread of what is usual: without what lies beyond three medians, if that is less than a fifth of the values.
+    /// Incidents do not make themselves usual; what happens more often than that is.
+    pub fn usual(values: Vec<T>) -> Option<Self>
+    where
+        T: Add<Output = T>,
+    {
+        let whole = Self::of(values.clone())?;
+        let line = whole.median + whole.median + whole.median;
+        let near: Vec<T> = values.iter().copied().filter(|value| *value <= line).collect();
+        if near.len() * 5 > values.len() * 4 { Self::of(near) } else { Some(whole) }
     }
 
     /// The spread, if enough runs make it up.
@@ -88,25 +101,25 @@ pub struct StepBaseline {
 
 impl Baselines {
     /// Learns from runs that completed: `runs` as lists show them, `profiles` of as many of them as were looked at.
-    pub fn of(runs: &[Run], profiles: &[Profile]) -> Self {
+    pub fn of(runs: &[&Run], profiles: &[&Profile]) -> Self {
         let completed = || runs.iter().filter(|run| run.status == Status::Completed);
         let elapsed = completed().filter_map(|run| Some(run.ended_at?.since(run.started_at))).collect();
         let priced = || completed().filter(|run| run.spent.unpriced == 0 && run.spent.cost > Money::ZERO);
         let bookings = || profiles.iter().flat_map(|profile| &profile.bookings);
         Self {
-            elapsed: Spread::of(elapsed),
-            cost: Spread::of(priced().map(|run| run.spent.cost).collect()),
-            wasted: Spread::of(priced().map(|run| run.wasted).collect()),
-            steps: Spread::of(completed().map(|run| run.steps).collect()),
+            elapsed: Spread::usual(elapsed),
+            cost: Spread::usual(priced().map(|run| run.spent.cost).collect()),
+            wasted: Spread::usual(priced().map(|run| run.wasted).collect()),
+            steps: Spread::usual(completed().map(|run| run.steps).collect()),
             looked_at: profiles.len() as u64,
             time: usual_time(profiles),
             step: usual_steps(profiles),
             signals: usual_signals(profiles),
-            sleeps: Spread::of(profiles.iter().flat_map(|profile| profile.sleeps.clone()).collect()),
-            children: Spread::of(profiles.iter().map(|profile| profile.children).collect()),
-            at_once: Spread::of(profiles.iter().map(|profile| profile.at_once).collect()),
-            calls: Spread::of(profiles.iter().map(|profile| calls(&profile.bookings)).collect()),
-            tokens: Spread::of(
+            sleeps: Spread::usual(profiles.iter().flat_map(|profile| profile.sleeps.clone()).collect()),
+            children: Spread::usual(profiles.iter().map(|profile| profile.children).collect()),
+            at_once: Spread::usual(profiles.iter().map(|profile| profile.at_once).collect()),
+            calls: Spread::usual(profiles.iter().map(|profile| calls(&profile.bookings)).collect()),
+            tokens: Spread::usual(
                 profiles.iter().map(|profile| sum(&profile.bookings).usage.tokens()).collect(),
             ),
             cached: cached_share(bookings()),
@@ -157,16 +170,16 @@ pub(crate) fn target_shares<'b>(bookings: impl Iterator<Item = &'b Booking>) -> 
     tokens.into_iter().map(|(target, tokens)| (target, tokens as f64 / all as f64)).collect()
 }
 
-fn usual_time(profiles: &[Profile]) -> BTreeMap<Part, Duration> {
+fn usual_time(profiles: &[&Profile]) -> BTreeMap<Part, Duration> {
     let parts: std::collections::BTreeSet<Part> =
         profiles.iter().flat_map(|profile| profile.time.keys().copied()).collect();
     let median = |part: Part| {
-        Spread::of(profiles.iter().map(|profile| profile.part(part)).collect()).map(|spread| spread.median)
+        Spread::usual(profiles.iter().map(|profile| profile.part(part)).collect()).map(|spread| spread.median)
     };
     parts.into_iter().filter_map(|part| Some((part, median(part)?))).collect()
 }
 
-fn usual_steps(profiles: &[Profile]) -> BTreeMap<String, StepBaseline> {
+fn usual_steps(profiles: &[&Profile]) -> BTreeMap<String, StepBaseline> {
     let names: std::collections::BTreeSet<&String> =
         profiles.iter().flat_map(|profile| profile.steps.keys()).collect();
     let of = |name: &String| {
@@ -180,28 +193,35 @@ fn usual_steps(profiles: &[Profile]) -> BTreeMap<String, StepBaseline> {
         };
         StepBaseline {
             // A run that does without it uses it zero times.
-            uses: Spread::of(
+            uses: Spread::usual(
                 profiles.iter().map(|p| p.steps.get(name).map_or(0, |step| step.uses)).collect(),
             ),
-            took: Spread::of(steps().flat_map(|step| step.took.iter().copied()).collect()),
-            tokens_per_call: Spread::of(bookings().filter_map(tokens_per_call).collect()),
-            cost_per_call: Spread::of(bookings().filter_map(per_call).collect()),
+            took: Spread::usual(steps().flat_map(|step| step.took.iter().copied()).collect()),
+            tokens_per_call: Spread::usual(bookings().filter_map(tokens_per_call).collect()),
+            cost_per_call: Spread::usual(bookings().filter_map(per_call).collect()),
         }
     };
     names.into_iter().map(|name| (name.clone(), of(name))).collect()
 }
 
-fn usual_signals(profiles: &[Profile]) -> BTreeMap<String, Spread<Duration>> {
+fn usual_signals(profiles: &[&Profile]) -> BTreeMap<String, Spread<Duration>> {
     let mut waits: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
     for (name, took) in profiles.iter().flat_map(|profile| &profile.signals) {
         waits.entry(name.clone()).or_default().extend(took);
     }
-    waits.into_iter().filter_map(|(name, waits)| Some((name, Spread::of(waits)?))).collect()
+    waits.into_iter().filter_map(|(name, waits)| Some((name, Spread::usual(waits)?))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_far_values_are_not_usual_and_many_are() {
+        let usual = |far: usize| Spread::usual([vec![10u64; 12], vec![90; far]].concat()).unwrap();
+        assert_eq!((usual(2).n, usual(2).p95), (12, 10));
+        assert_eq!((usual(4).n, usual(4).p95), (16, 90));
+    }
 
     #[test]
     fn ranks_are_values_that_occurred() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use midwatch_engine_embedded::Clock;
 use midwatch_journal::memory::MemoryJournal;
-use midwatch_journal::{Fold, Journal as _, Status, story::story};
+use midwatch_journal::{Fold, Journal, Status, story::story};
 use midwatch_workflow::{
     Data, Ended, Engine as _, EngineError, Event, EventKind, Failure, Message, NewRun, Payload, RunId,
     RunResult, Timestamp, Workflow, WorkflowId, effective,
@@ -89,6 +89,11 @@ impl TestEngine {
     /// What time it is.
     pub fn now(&self) -> Timestamp {
         self.runtime.block_on(async { self.clock.now() })
+    }
+
+    /// What the engine has written, of all runs, for whatever reads journals.
+    pub fn journal(&self) -> Arc<dyn Journal> {
+        Arc::new(self.disk.clone())
     }
 
     /// Kills the engine, as `kill -9` would, and opens it again on what it had written.

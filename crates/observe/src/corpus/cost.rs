@@ -159,7 +159,7 @@ fn cached_usual(world: World) -> crate::Baselines {
             crate::Timeline::of(&tale.events).map(|told| crate::Profile::of(&told, &tale.events, tale.at)),
         );
     }
-    crate::Baselines::of(&runs, &profiles)
+    crate::Baselines::of(&runs.iter().collect::<Vec<_>>(), &profiles.iter().collect::<Vec<_>>())
 }
 
 /// Somebody changed the model; the tokens are as ever.

@@ -128,7 +128,7 @@ impl World {
             profiles.push(Profile::of(&timeline, &tale.events, tale.at));
             runs.push(tale.row(Status::Completed));
         }
-        Baselines::of(&runs, &profiles)
+        Baselines::of(&runs.iter().collect::<Vec<_>>(), &profiles.iter().collect::<Vec<_>>())
     }
 }
 

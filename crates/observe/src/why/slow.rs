@@ -153,6 +153,8 @@ enum Family {
     Server,
     Connection,
     Timeout,
+    /// What no retry cures.
+    Hopeless,
     Other,
 }
 
@@ -164,15 +166,15 @@ impl Family {
             Class::Server => Family::Server,
             Class::Connection => Family::Connection,
             Class::Timeout | Class::Stalled => Family::Timeout,
+            class if !class.is_retried() && class != Class::Cancelled => Family::Hopeless,
             _ => Family::Other,
         }
     }
 
     fn cause(self, time: &ClassTime) -> Cause {
-        if time.asked * 2 > time.waits + time.attempts {
-            return Cause::RetryAfter;
-        }
         match self {
+            Family::Hopeless => Cause::HopelessRetries,
+            _ if time.asked * 2 > time.waits + time.attempts => Cause::RetryAfter,
             Family::Timeout if time.attempts >= time.waits => Cause::TimeoutsBurned,
             Family::Timeout => Cause::RetryTimeout,
             Family::RateLimited => Cause::RetryRateLimited,
