@@ -6,18 +6,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use midwatch_journal::sqlite::SqliteJournal;
-use midwatch_journal::{Journal, Lease, RunQuery, RunSummary};
-use midwatch_workflow::{Class, Failure, RunResult, RunStarted, Timestamp, WorkflowId};
+use midwatch_journal::{Journal, Lease, Letter, RunQuery, RunSummary};
+use midwatch_workflow::{Class, Failure, Message, RunId, RunResult, RunStarted, Timestamp, WorkflowId};
 
 use crate::ask::{NewRun, Options};
 use crate::booked::{Booked, Place};
 use crate::error::Error;
 use crate::marks;
+use crate::orders::Standing;
 use crate::recovery::recover;
 use crate::run::{Run, RunCell};
 use crate::spool::Spool;
 use crate::state::{RunState, Told};
 use crate::writer::Writer;
+
+/// So many letters are read at once; those that wait for an engine among them.
+const LETTERS_AT_ONCE: usize = 1_000;
 
 /// Writes runs that others carry out. Clones share it.
 #[derive(Clone)]
@@ -47,6 +51,8 @@ pub(crate) struct Shared {
     booked: Mutex<Booked>,
     /// How many bytes were told and are not in the journal.
     behind: AtomicUsize,
+    /// Letters that were taken in and are to be removed.
+    answered: Mutex<Vec<u64>>,
     failed: OnceLock<Error>,
 }
 
@@ -91,6 +97,7 @@ impl Recorder {
             opening: Mutex::default(),
             booked: Mutex::default(),
             behind: AtomicUsize::new(0),
+            answered: Mutex::default(),
             failed: OnceLock::new(),
         });
         Writer::start(&shared).map_err(fail)?;
@@ -209,6 +216,15 @@ impl Recorder {
     /// several times a second: lists trail by at most a second then.
     pub fn tend(&self, now: Timestamp) {
         self.shared.tend(now);
+    }
+
+    /// Takes in the letters that people left for its runs: to cancel, pause and resume them, and to raise their budgets; see
+    /// [`Run::standing`] and [`Run::raised`]. For whoever can keep a run from going on. Reads the disk.
+    ///
+    /// # Errors
+    /// Those of the journal; what was not taken in comes again.
+    pub fn hear(&self, now: Timestamp) -> Result<(), Error> {
+        self.shared.hear(now)
     }
 
     /// Waits until everything that was told is synced in the journal. Blocks.
@@ -337,11 +353,55 @@ impl Shared {
         );
     }
 
+    fn hear(&self, now: Timestamp) -> Result<(), Error> {
+        // Held to the end: letters are read once at a time.
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let letters = self.journal.letters(&answered, LETTERS_AT_ONCE)?;
+        answered.clear();
+        for Letter { id, run, message, .. } in letters {
+            if self.take_letter(run, message, now)? {
+                answered.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a letter says; whether it is answered with that. Those to runs of an engine wait for it.
+    fn take_letter(&self, run: RunId, message: Message, now: Timestamp) -> Result<bool, Error> {
+        let cell = self.runs().values().find(|cell| cell.id == run).cloned();
+        let Some(cell) = cell else {
+            return Ok(self.journal.run(run)?.is_none_or(|run| run.is_recorded()));
+        };
+        let mut state = cell.lock();
+        match state.order(message, now) {
+            Ok(Some(told)) => self.told(&cell, &mut state, &told)?,
+            Ok(None) => {}
+            Err(why) => tracing::warn!(%run, why, "an order is not carried out"),
+        }
+        self.end_if_cancelled(&cell, &mut state, now);
+        drop(state);
+        cell.changed.notify_waiters();
+        Ok(true)
+    }
+
+    /// Ends a run that was told to stop, once nothing of it is under way.
+    fn end_if_cancelled(&self, cell: &Arc<RunCell>, state: &mut RunState, now: Timestamp) {
+        let Standing::Cancelled(why) = state.standing() else { return };
+        let failure = Failure::new(Class::Cancelled, why);
+        let result = RunResult::Failed { failure, compensated: 0, resolved: 0 };
+        if let Some(told) = state.end(Some(result), now)
+            && let Err(error) = self.told(cell, state, &told)
+        {
+            tracing::error!(run = %cell.id, %error, "the end of a run is not on record");
+        }
+    }
+
     fn tend(&self, now: Timestamp) {
         let cells: Vec<Arc<RunCell>> = self.runs().values().cloned().collect();
         for cell in &cells {
             let mut state = cell.lock();
             let silence = now.since(state.touched);
+            self.end_if_cancelled(cell, &mut state, now);
             if !state.is_held && silence >= self.options.idle {
                 self.end(cell, &mut state);
             } else if state.is_held && silence >= self.options.held && !state.is_ended() {
@@ -355,8 +415,11 @@ impl Shared {
         self.forget_ended();
     }
 
-    /// Ends a run as of its last call: nothing has happened since, and so long it took.
+    /// Ends a run as of its last call: nothing has happened since, and so long it took. One that somebody holds stays.
     fn end(&self, cell: &Arc<RunCell>, state: &mut RunState) {
+        if matches!(state.standing(), Standing::Paused(_)) {
+            return;
+        }
         if let Some(told) = state.end(None, state.touched)
             && let Err(error) = self.told(cell, state, &told)
         {

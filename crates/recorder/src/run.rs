@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use midwatch_journal::RunSummary;
 use midwatch_workflow::event::{Note, TimerPurpose};
-use midwatch_workflow::{DelayReason, GiveUp, RunId, RunResult, Spent, Timestamp};
+use midwatch_workflow::{Amount, DelayReason, GiveUp, RunId, RunResult, Spent, Timestamp};
 use tokio::sync::Notify;
 
 use crate::ask::NewAttempt;
 use crate::attempt::{Attempt, Wait};
 use crate::error::Error;
+use crate::orders::Standing;
 use crate::recorder::Shared;
 use crate::state::{RunState, Told, Use};
 
@@ -75,6 +76,28 @@ impl Run {
     /// What all its attempts have spent that have ended.
     pub fn spent(&self) -> Spent {
         self.cell.lock().fold.summary.spent
+    }
+
+    /// Whether it takes calls, as people want it.
+    pub fn standing(&self) -> Standing {
+        self.cell.lock().standing()
+    }
+
+    /// Waits until nobody holds it.
+    pub async fn resumed(&self) {
+        loop {
+            let mut changed = std::pin::pin!(self.cell.changed.notified());
+            changed.as_mut().enable();
+            if !matches!(self.standing(), Standing::Paused(_)) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// By how much people have raised its budget.
+    pub fn raised(&self) -> Amount {
+        self.cell.lock().orders.raised
     }
 
     /// Where it stands.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use crate::ask::NewAttempt;
 use crate::marks::{Ids, Marks};
+use crate::orders::{Orders, Standing, answer};
 use crate::spool::Held;
 use midwatch_journal::{Append, Fold, Open, RunSummary, Status};
 use midwatch_workflow::event::{AttemptScheduled, Note, TimerPurpose};
 use midwatch_workflow::{
-    Charge, Class, Ended, Event, EventKind, Failure, Name, OpId, Payload, RunResult, RunStarted, Timestamp,
+    Charge, Class, Ended, Event, EventKind, Failure, Message, Name, OpId, Payload, RunResult, RunStarted,
+    Timestamp,
 };
 
 /// So many step names a run may have; what comes beyond is told as [`OTHER`].
@@ -38,6 +40,7 @@ pub(crate) struct RunState {
     calls: Vec<String>,
     /// Somebody says when it is over.
     pub(crate) is_held: bool,
+    pub(crate) orders: Orders,
     last: Option<(u64, Ended)>,
     ops: u32,
     /// How often the run was taken up again.
@@ -128,6 +131,7 @@ impl RunState {
             watched: HashMap::new(),
             calls: Vec::new(),
             is_held: false,
+            orders: Orders::default(),
             last: None,
             ops: 0,
             rewinds: 0,
@@ -142,6 +146,7 @@ impl RunState {
 
     /// What is known beyond the fold.
     fn learn(&mut self, number: u64, kind: &EventKind) {
+        self.orders.learn(kind);
         self.ops = self.ops.max(kind.op().map_or(0, |op| op.0));
         match kind {
             EventKind::RunStarted(start) => self.is_held = Ids::of(&start.input).held,
@@ -349,6 +354,20 @@ impl RunState {
         self.ops += 1;
         let op = OpId(self.ops);
         self.tell(vec![EventKind::Noted { op, note }], at)
+    }
+
+    /// Takes an order; `None` if it changes nothing.
+    ///
+    /// # Errors
+    /// Why the run cannot take it.
+    pub(crate) fn order(&mut self, message: Message, at: Timestamp) -> Result<Option<Told>, String> {
+        let kinds = answer(&mut self.fold, message)?;
+        kinds.iter().for_each(|kind| self.orders.learn(kind));
+        Ok((!kinds.is_empty()).then(|| self.tell(kinds, at)))
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.orders.standing(&self.fold)
     }
 
     /// Ends the run, unless it has ended or something is under way.

@@ -196,6 +196,11 @@ impl Pool {
         self.spent = self.spent.plus(amount);
     }
 
+    /// Sets other limits.
+    pub fn limit(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
     /// Raises the limits that exist.
     pub fn raise(&mut self, usd: Money, tokens: u64) {
         self.budget.raise(usd, tokens);

@@ -1,0 +1,71 @@
+//! Orders of people to recorded runs: letters in the journal's inbox become events, and the run's word on further calls.
+
+use midwatch_journal::Fold;
+use midwatch_workflow::{Amount, EventKind, Message};
+
+/// Whether a run takes calls, as people want it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It does.
+    Open,
+    /// Somebody holds it: who, and why.
+    Paused(String),
+    /// Somebody has stopped it for good: who, and why.
+    Cancelled(String),
+}
+
+/// What was ordered so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Orders {
+    /// Who holds or stops the run, and why.
+    word: String,
+    /// By how much its budget was raised.
+    pub(crate) raised: Amount,
+}
+
+impl Orders {
+    /// Takes in what happened.
+    pub(crate) fn learn(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::Paused { reason, by } => self.word = said("paused", by, reason),
+            EventKind::CancelRequested { reason, by, .. } => self.word = said("cancelled", by, reason),
+            EventKind::BudgetRaised { usd, tokens, .. } => {
+                self.raised = self.raised.plus(Amount { usd: *usd, tokens: *tokens });
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn standing(&self, fold: &Fold) -> Standing {
+        if fold.is_cancelled {
+            Standing::Cancelled(self.word.clone())
+        } else if fold.is_paused {
+            Standing::Paused(self.word.clone())
+        } else {
+            Standing::Open
+        }
+    }
+}
+
+/// What a letter does to a run that others carry out.
+///
+/// # Errors
+/// Why it cannot take it.
+pub(crate) fn answer(fold: &mut Fold, message: Message) -> Result<Vec<EventKind>, String> {
+    match message {
+        Message::Cancel { .. }
+        | Message::Pause { .. }
+        | Message::Resume { .. }
+        | Message::RaiseBudget { .. } => fold.respond(message),
+        _ => {
+            Err("others carry it out: it can be cancelled, paused, resumed, and its budget raised".to_owned())
+        }
+    }
+}
+
+fn said(what: &str, by: &str, reason: &str) -> String {
+    match reason {
+        "" => format!("{what} by {by}"),
+        reason => format!("{what} by {by}: {reason}"),
+    }
+}
