@@ -37,8 +37,8 @@ struct Check {
     environment: &'static [(&'static str, &'static str)],
 }
 
-/// The front doors of the engines on servers, which are off by default. Their crates are built in any case.
-const SERVERS: &str = "midwatch/restate,midwatch/temporal";
+/// The front doors of the gateway and of the engines on servers, which are off by default. Their crates are built in any case.
+const SERVERS: &str = "midwatch/gateway,midwatch/restate,midwatch/temporal";
 
 const CHECKS: [Check; 7] = [
     Check { part: Part::Lints, arguments: &["fmt", "--all", "--check"], environment: &[] },

@@ -106,6 +106,7 @@ fn data_flows_one_way() {
                 // Behind features that are off by default.
                 "midwatch-engine-restate",
                 "midwatch-engine-temporal",
+                "midwatch-gateway",
                 "midwatch-journal",
                 "midwatch-macros",
                 "midwatch-otlp",

@@ -1,6 +1,6 @@
 //! What an attempt costs, booked whatever becomes of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use midwatch_gates::Pass;
 use midwatch_providers::{Report, StreamMeter, usage_of};
@@ -10,12 +10,13 @@ use serde_json::Value;
 
 use crate::asked::Asked;
 use crate::budget::Reservation;
-use crate::gateway::Shared;
+use crate::seat::Booking;
 use crate::upstream::Upstream;
+use crate::wire::Wire;
 
 /// An attempt under way, with everything that its end must reach. Dropped before it is settled, its client is gone.
 pub(crate) struct Bill {
-    shared: Arc<Shared>,
+    wire: Arc<Wire>,
     upstream: Arc<Upstream>,
     target: String,
     bound: Charge,
@@ -23,10 +24,11 @@ pub(crate) struct Bill {
     open: Option<Open>,
 }
 
-struct Open {
-    attempt: Attempt,
-    reservation: Reservation,
-    pass: Option<Pass>,
+enum Open {
+    /// An attempt of the gateway's own.
+    Recorded { attempt: Attempt, reservation: Reservation, pass: Option<Pass> },
+    /// A part of what an attempt at a step does.
+    OfAttempt(Booking),
 }
 
 /// What is known of the cost of an attempt that failed.
@@ -48,19 +50,66 @@ pub(crate) struct Settled {
 
 impl Bill {
     pub(crate) fn open(
-        shared: &Arc<Shared>,
+        wire: &Arc<Wire>,
         upstream: &Arc<Upstream>,
         bound: Charge,
         (attempt, reservation, pass): (Attempt, Reservation, Option<Pass>),
     ) -> Self {
-        let open = Some(Open { attempt, reservation, pass });
-        let (shared, upstream) = (Arc::clone(shared), Arc::clone(upstream));
-        Self { shared, upstream, target: bound.target.clone(), bound, open }
+        Self::of(wire, upstream, bound, Open::Recorded { attempt, reservation, pass })
     }
 
-    /// The attempt, until it is settled.
-    pub(crate) fn attempt(&self) -> Option<&Attempt> {
-        self.open.as_ref().map(|open| &open.attempt)
+    /// The bill of a call that an attempt at a step makes.
+    pub(crate) fn of_attempt(
+        wire: &Arc<Wire>,
+        upstream: &Arc<Upstream>,
+        bound: Charge,
+        booking: Booking,
+    ) -> Self {
+        Self::of(wire, upstream, bound, Open::OfAttempt(booking))
+    }
+
+    fn of(wire: &Arc<Wire>, upstream: &Arc<Upstream>, bound: Charge, open: Open) -> Self {
+        let (wire, upstream) = (Arc::clone(wire), Arc::clone(upstream));
+        Self { wire, upstream, target: bound.target.clone(), bound, open: Some(open) }
+    }
+
+    /// Whether it is still to be settled.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the attempt that made the call has ended meanwhile: nobody pays for more.
+    pub(crate) fn is_cut(&self) -> bool {
+        matches!(&self.open, Some(Open::OfAttempt(booking)) if booking.is_over())
+    }
+
+    /// Trace and span that stand for the attempt.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        match self.open.as_ref()? {
+            Open::Recorded { attempt, .. } => Some(attempt.traceparent().to_string()),
+            Open::OfAttempt(booking) => Some(booking.cx().traceparent()),
+        }
+    }
+
+    /// From now on what this meter has seen is what the call has used.
+    pub(crate) fn follow(&self, meter: &Arc<Mutex<StreamMeter>>) {
+        if let Some(Open::OfAttempt(booking)) = &self.open {
+            booking.follow(&self.target, meter);
+        }
+    }
+
+    /// A failure has turned up that the client is about to see.
+    pub(crate) fn expect(&self, failure: &Failure) {
+        if let Some(Open::OfAttempt(booking)) = &self.open {
+            booking.met(failure);
+        }
+    }
+
+    /// Something of the answer has come.
+    pub(crate) fn alive(&self) {
+        if let Some(Open::OfAttempt(booking)) = &self.open {
+            booking.cx().alive();
+        }
     }
 
     /// What the upstream speaks.
@@ -97,14 +146,14 @@ impl Bill {
     }
 
     /// What a stream has used so far.
-    pub(crate) fn of_stream(&self, meter: &StreamMeter) -> Charge {
-        let (report, certainty) = meter.report();
+    pub(crate) fn of_stream(&self, meter: &Mutex<StreamMeter>) -> Charge {
+        let (report, certainty) = crate::tap::lock(meter).report();
         self.priced(&report, certainty)
     }
 
     fn priced(&self, report: &Report, certainty: Certainty) -> Charge {
         let charge = Charge { certainty, ..self.charge(report) };
-        self.shared.prices.price(charge, report, self.shared.clock.now())
+        self.wire.price(charge, report)
     }
 
     fn charge(&self, report: &Report) -> Charge {
@@ -113,8 +162,8 @@ impl Bill {
 
     /// Says that the attempt is alive.
     pub(crate) fn beat(&self, progress: Payload) {
-        if let Some(open) = &self.open {
-            open.attempt.beat(progress, vec![self.bound.clone()], self.shared.clock.now());
+        if let Some(Open::Recorded { attempt, .. }) = &self.open {
+            attempt.beat(progress, vec![self.bound.clone()], self.wire.clock.now());
         }
     }
 
@@ -135,13 +184,21 @@ impl Bill {
     }
 
     fn settle(&mut self, result: Result<Payload, Failure>, charges: Vec<Charge>) -> Settled {
-        let Some(Open { attempt, reservation, pass }) = self.open.take() else { return Settled::default() };
-        reservation.settle(&charges);
-        if let Some(pass) = pass {
-            pass.ended(&result, &charges);
+        match self.open.take() {
+            None => Settled::default(),
+            Some(Open::OfAttempt(booking)) => {
+                booking.settle(&result, &charges);
+                Settled { use_of: None, charges }
+            }
+            Some(Open::Recorded { attempt, reservation, pass }) => {
+                reservation.settle(&charges);
+                if let Some(pass) = pass {
+                    pass.ended(&result, &charges);
+                }
+                let use_of = attempt.end(result, charges.clone(), self.wire.clock.now());
+                Settled { use_of: Some(use_of), charges }
+            }
         }
-        let use_of = attempt.end(result, charges.clone(), self.shared.clock.now());
-        Settled { use_of: Some(use_of), charges }
     }
 }
 

@@ -30,7 +30,10 @@ pub(crate) enum Payer {
 /// A budget that a call draws on, and what was spent of it before it is first asked for.
 pub(crate) struct Claim {
     pub(crate) payer: Payer,
+    /// The lowest that any call names is the one that holds.
     pub(crate) budget: Budget,
+    /// By how much people have raised it.
+    pub(crate) raised: Amount,
     pub(crate) spent: Amount,
 }
 
@@ -45,7 +48,30 @@ pub(crate) struct Budgets {
 
 struct State {
     day: u64,
-    pools: HashMap<Payer, Pool>,
+    purses: HashMap<Payer, Purse>,
+}
+
+/// A pool, and the lowest limits that were named for it.
+struct Purse {
+    lowest: Budget,
+    pool: Pool,
+}
+
+impl Purse {
+    fn new(payer: &Payer, spent: Amount) -> Self {
+        let none = Budget::default();
+        Self { lowest: none, pool: Pool::new(payer.name(), none, spent) }
+    }
+
+    fn limit(&mut self, budget: Budget, raised: Amount) {
+        let lowest = &mut self.lowest;
+        lowest.usd = [lowest.usd, budget.usd].into_iter().flatten().min();
+        lowest.tokens = [lowest.tokens, budget.tokens].into_iter().flatten().min();
+        lowest.on_reached = budget.on_reached;
+        let mut limit = *lowest;
+        limit.raise(raised.usd, raised.tokens);
+        self.pool.limit(limit);
+    }
 }
 
 /// What is set aside for a call. Dropped unsettled it counts as spent: nobody knows better.
@@ -58,11 +84,12 @@ pub(crate) struct Reservation {
 impl Budgets {
     /// Budgets by the day are here from the start, with what is spent of them already; those of runs as they come.
     pub(crate) fn new(clock: Clock, unpriced: Unpriced, daily: Vec<Claim>) -> Arc<Self> {
-        let pool = |claim: Claim| {
-            let pool = Pool::new(claim.payer.name(), claim.budget, claim.spent);
-            (claim.payer, pool)
+        let purse = |claim: Claim| {
+            let mut purse = Purse::new(&claim.payer, claim.spent);
+            purse.limit(claim.budget, claim.raised);
+            (claim.payer, purse)
         };
-        let state = State { day: day_of(clock.now()), pools: daily.into_iter().map(pool).collect() };
+        let state = State { day: day_of(clock.now()), purses: daily.into_iter().map(purse).collect() };
         Arc::new(Self { clock, unpriced, state: Mutex::new(state), settled: Notify::new() })
     }
 
@@ -71,8 +98,8 @@ impl Budgets {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let today = day_of(self.clock.now());
         if std::mem::replace(&mut state.day, today) != today {
-            let daily = state.pools.iter_mut().filter(|(payer, _)| !matches!(payer, Payer::Run(_)));
-            daily.for_each(|(_, pool)| pool.begin_again());
+            let daily = state.purses.iter_mut().filter(|(payer, _)| !matches!(payer, Payer::Run(_)));
+            daily.for_each(|(_, purse)| purse.pool.begin_again());
         }
         state
     }
@@ -124,17 +151,19 @@ impl Budgets {
     fn try_reserve(&self, claims: &[Claim], amount: Amount) -> Result<(), Held> {
         let mut state = self.lock();
         for claim in claims {
-            if !state.pools.contains_key(&claim.payer) {
+            if !state.purses.contains_key(&claim.payer) {
                 state.make_room();
-                let pool = Pool::new(claim.payer.name(), claim.budget, claim.spent);
-                state.pools.insert(claim.payer.clone(), pool);
+                state.purses.insert(claim.payer.clone(), Purse::new(&claim.payer, claim.spent));
+            }
+            if let Some(purse) = state.purses.get_mut(&claim.payer) {
+                purse.limit(claim.budget, claim.raised);
             }
         }
-        let pools = claims.iter().filter_map(|claim| state.pools.get(&claim.payer));
-        ask_all(pools.map(|pool| (pool, Lifted::default())), amount)?;
+        let purses = claims.iter().filter_map(|claim| state.purses.get(&claim.payer));
+        ask_all(purses.map(|purse| (&purse.pool, Lifted::default())), amount)?;
         for claim in claims {
-            if let Some(pool) = state.pools.get_mut(&claim.payer) {
-                pool.reserve(amount);
+            if let Some(purse) = state.purses.get_mut(&claim.payer) {
+                purse.pool.reserve(amount);
             }
         }
         Ok(())
@@ -146,8 +175,8 @@ impl Budgets {
         }
         let mut state = self.lock();
         for payer in payers {
-            if let Some(pool) = state.pools.get_mut(payer) {
-                pool.settle(reserved, spent);
+            if let Some(purse) = state.purses.get_mut(payer) {
+                purse.pool.settle(reserved, spent);
             }
         }
         drop(state);
@@ -158,8 +187,9 @@ impl Budgets {
 impl State {
     /// Forgets runs that have nothing under way.
     fn make_room(&mut self) {
-        if self.pools.len() >= RUNS_MAX {
-            self.pools.retain(|payer, pool| !matches!(payer, Payer::Run(_)) || pool.taken() != pool.spent());
+        if self.purses.len() >= RUNS_MAX {
+            let is_used = |purse: &Purse| purse.pool.taken() != purse.pool.spent();
+            self.purses.retain(|payer, purse| !matches!(payer, Payer::Run(_)) || is_used(purse));
         }
     }
 }
@@ -220,8 +250,18 @@ mod tests {
         let budget = |cents| Budget::usd(Money::from_cents(cents));
         let run = Payer::Run(RunId::from_bytes([1; 16]));
         vec![
-            Claim { payer: run, budget: budget(100), spent: Amount::from(&charge(90)) },
-            Claim { payer: Payer::Day, budget: budget(1_000), spent: Amount::default() },
+            Claim {
+                payer: run,
+                budget: budget(100),
+                raised: Amount::default(),
+                spent: Amount::from(&charge(90)),
+            },
+            Claim {
+                payer: Payer::Day,
+                budget: budget(1_000),
+                raised: Amount::default(),
+                spent: Amount::default(),
+            },
         ]
     }
 
@@ -246,6 +286,33 @@ mod tests {
             402,
             "8 of it were lost with the drop"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lowest_limit_that_any_call_names_holds_and_people_raise_it() {
+        let clock = Clock::runtime(Timestamp::from_micros(1_790_000_000_000_000));
+        let budgets = Budgets::new(clock, Unpriced::Refuse, Vec::new());
+        let claim = |cents, raised| Claim {
+            payer: Payer::Run(RunId::from_bytes([1; 16])),
+            budget: Budget::usd(Money::from_cents(cents)),
+            raised: Amount { usd: Money::from_cents(raised), tokens: 0 },
+            spent: Amount::default(),
+        };
+        let ask = async |cents, raised, cost| match budgets
+            .reserve(vec![claim(cents, raised)], &charge(cost))
+            .await
+        {
+            Ok(reserved) => {
+                reserved.settle(&[charge(cost)]);
+                200
+            }
+            Err(refusal) => refusal.status.as_u16(),
+        };
+        assert_eq!(ask(100, 0, 40).await, 200);
+        assert_eq!(ask(50, 0, 20).await, 402, "a later call may name less");
+        assert_eq!(ask(100, 0, 20).await, 402, "and the next one does not take that back");
+        assert_eq!(ask(100, 10, 20).await, 200, "a person does");
+        assert_eq!(ask(100, 10, 1).await, 402);
     }
 
     #[tokio::test]

@@ -9,10 +9,10 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use midwatch_gates::Pass;
 use midwatch_providers::{Answer as Said, Report, StreamMeter, classify, failed_answer, headroom};
-use midwatch_recorder::{NewAttempt, Run, Use};
+use midwatch_recorder::{NewAttempt, Run, Standing, Use};
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::{
-    Amount, Budget, Certainty, Charge, Class, Decision, Failure, Money, Name, Payload, RetryPolicy,
+    Amount, Budget, Certainty, Charge, Class, Decision, Failure, Money, Name, Payload, RetryPolicy, RunId,
     Timestamp, Tried,
 };
 use serde_json::{Map, Value, json};
@@ -24,10 +24,11 @@ use crate::asked::Asked;
 use crate::bill::{Bill, Cost, Settled, cost};
 use crate::budget::{Claim, Payer};
 use crate::config::{Durability, Mode};
-use crate::gateway::{Shared, not_booked};
 use crate::refusal::{Refusal, SHOULD_RETRY};
+use crate::seat::Seat;
 use crate::tap::{Limits, Tap};
 use crate::upstream::Upstream;
+use crate::wire::{Wire, not_booked};
 
 /// A call, ready to be made.
 pub(crate) struct Call {
@@ -35,6 +36,8 @@ pub(crate) struct Call {
     /// What follows `/v1`.
     pub(crate) rest: String,
     pub(crate) step: Name,
+    /// What the upstream's limits belong to, and so the gate.
+    pub(crate) target: Name,
     /// The client's own span.
     pub(crate) span: Option<String>,
     pub(crate) run_usd: Option<Money>,
@@ -43,7 +46,25 @@ pub(crate) struct Call {
     pub(crate) upstream: Arc<Upstream>,
     pub(crate) tenant: Option<String>,
     pub(crate) asked: Asked,
-    pub(crate) run: Run,
+    pub(crate) book: Book,
+}
+
+/// Where a call is booked.
+pub(crate) enum Book {
+    /// In a run that the gateway records, as an attempt of its own.
+    Run(Run),
+    /// In the attempt at a step, in this process, that makes it.
+    Attempt(Arc<Seat>),
+}
+
+impl Book {
+    /// The run.
+    pub(crate) fn run(&self) -> RunId {
+        match self {
+            Book::Run(run) => run.id(),
+            Book::Attempt(seat) => seat.cx().run_id(),
+        }
+    }
 }
 
 /// What one attempt came to.
@@ -66,23 +87,23 @@ struct Tally {
 ///
 /// # Errors
 /// It was not sent at all.
-pub(crate) async fn carry_out(shared: Arc<Shared>, call: Call) -> Result<Answer, Refusal> {
-    let bound = bound(&shared, &call);
-    let mut tally = Tally { since: shared.clock.now(), attempts: 0, charges: Vec::new(), last: None };
+pub(crate) async fn carry_out(wire: Arc<Wire>, call: Call) -> Result<Answer, Refusal> {
+    let bound = bound(&wire, &call);
+    let mut tally = Tally { since: wire.clock.now(), attempts: 0, charges: Vec::new(), last: None };
     loop {
-        let bill = match open(&shared, &call, &bound, &tally).await {
+        let bill = match open(&wire, &call, &bound, &tally).await {
             Ok(bill) => bill,
             // An earlier attempt's answer would hide what is in the way now.
             Err(refusal) => return Ok(refused(&call, &tally, &refusal)),
         };
         tally.attempts += 1;
-        match attempt(&shared, &call, bill, &mut tally).await {
+        match attempt(&wire, &call, bill, &mut tally).await {
             Outcome::Answered(answer) => return Ok(answer),
             Outcome::Failed { failure, settled, response } => {
                 tally.charges.extend(settled.charges);
                 tally.last = settled.use_of;
-                if !again(&shared, &call, &tally, &failure).await {
-                    return Ok(failed(&shared, &call, &tally, response));
+                if !again(&wire, &call, &tally, &failure).await {
+                    return Ok(failed(&wire, &call, &tally, response));
                 }
             }
         }
@@ -90,38 +111,47 @@ pub(crate) async fn carry_out(shared: Arc<Shared>, call: Call) -> Result<Answer,
 }
 
 /// The most that the call can cost.
-fn bound(shared: &Shared, call: &Call) -> Charge {
+fn bound(wire: &Wire, call: &Call) -> Charge {
     let report = Report { usage: call.asked.bound, ..Report::default() };
-    let charge = report.charge(call.upstream.target(call.asked.model.as_deref()));
+    let charge = report.charge(call.upstream.paid(call.asked.model.as_deref()));
     let charge = Charge { certainty: Certainty::Bound, ..charge };
     match call.asked.model {
-        Some(_) => shared.prices.price(charge, &report, shared.clock.now()),
+        Some(_) => wire.price(charge, &report),
         None => charge,
     }
 }
 
 /// Everything before an attempt is sent: budgets, the gate, the record.
-async fn open(shared: &Arc<Shared>, call: &Call, bound: &Charge, tally: &Tally) -> Result<Bill, Refusal> {
-    let reserved = shared.budgets.reserve(claims(shared, call), bound).await;
-    let reservation = reserved.inspect_err(|refusal| record_refusal(shared, call, refusal))?;
-    let new = new_attempt(shared, call, bound);
-    let gate = shared.gates.of(Some(&Name::Owned(call.upstream.name.clone())));
+async fn open(wire: &Arc<Wire>, call: &Call, bound: &Charge, tally: &Tally) -> Result<Bill, Refusal> {
+    let run = match &call.book {
+        Book::Run(run) => run,
+        // Its engine has budgets, gates and a journal.
+        Book::Attempt(seat) => {
+            let booking = seat.reserve(bound).await?;
+            return Ok(Bill::of_attempt(wire, &call.upstream, bound.clone(), booking));
+        }
+    };
+    admit(wire, run).await?;
+    let reserved = wire.budgets.reserve(claims(wire, call, run), bound).await;
+    let reservation = reserved.inspect_err(|refusal| record_refusal(wire, call, run, refusal))?;
+    let new = new_attempt(wire, call, bound);
+    let gate = wire.gates.of(Some(&call.target));
     let number = tally.attempts + 1;
-    let now = shared.clock.now();
+    let now = wire.clock.now();
     let (attempt, pass) = match gate {
-        None => (begin(call, new, tally, now)?, None),
+        None => (begin(run, new, tally, now)?, None),
         Some(gate) => match gate.try_enter(number) {
-            Some(pass) => (begin(call, new, tally, now)?, Some(pass)),
+            Some(pass) => (begin(run, new, tally, now)?, Some(pass)),
             None => {
-                let attempt = begin(call, NewAttempt { waits: Some(WaitReason::Gate), ..new }, tally, now)?;
-                match held(shared, &gate, number).await {
+                let attempt = begin(run, NewAttempt { waits: Some(WaitReason::Gate), ..new }, tally, now)?;
+                match held(wire, &gate, number).await {
                     Ok(pass) => {
-                        attempt.start(shared.clock.now());
+                        attempt.start(wire.clock.now());
                         (attempt, Some(pass))
                     }
                     Err(refusal) => {
                         let failure = Failure::new(Class::RateLimited, refusal.message.clone());
-                        attempt.end(Err(failure), Vec::new(), shared.clock.now());
+                        attempt.end(Err(failure), Vec::new(), wire.clock.now());
                         reservation.settle(&[]);
                         return Err(refusal);
                     }
@@ -129,35 +159,55 @@ async fn open(shared: &Arc<Shared>, call: &Call, bound: &Charge, tally: &Tally) 
             }
         },
     };
-    if shared.config.durable == Durability::Machine {
+    if wire.config.durable == Durability::Machine {
         attempt.durable().await.map_err(|error| not_booked(&error))?;
     }
-    Ok(Bill::open(shared, &call.upstream, bound.clone(), (attempt, reservation, pass)))
+    Ok(Bill::open(wire, &call.upstream, bound.clone(), (attempt, reservation, pass)))
+}
+
+/// Keeps to what people have ordered: a run that somebody holds waits for a while, one that was stopped takes no call.
+async fn admit(wire: &Wire, run: &Run) -> Result<(), Refusal> {
+    let held = wire.config.retry.held;
+    if matches!(run.standing(), Standing::Paused(_)) {
+        // Whichever comes first, the next look tells.
+        let _ = timeout(held, run.resumed()).await;
+    }
+    match run.standing() {
+        Standing::Open => Ok(()),
+        Standing::Paused(why) => {
+            let what = format!("run {} is {why}", run.id().short());
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "run_paused", what).after(held))
+        }
+        Standing::Cancelled(why) => {
+            let what = format!("run {} was {why}: call under another name", run.id().short());
+            Err(Refusal::new(StatusCode::FORBIDDEN, "run_cancelled", what))
+        }
+    }
 }
 
 fn begin(
-    call: &Call,
+    run: &Run,
     new: NewAttempt,
     tally: &Tally,
     now: Timestamp,
 ) -> Result<midwatch_recorder::Attempt, Refusal> {
     let begun = match &tally.last {
-        Some(last) => call.run.begin_again(new, last, now),
-        None => call.run.begin(new, now),
+        Some(last) => run.begin_again(new, last, now),
+        None => run.begin(new, now),
     };
     begun.map_err(|error| not_booked(&error))
 }
 
-fn new_attempt(shared: &Shared, call: &Call, bound: &Charge) -> NewAttempt {
+fn new_attempt(wire: &Wire, call: &Call, bound: &Charge) -> NewAttempt {
     let input = json!({
         "model": call.asked.model, "stream": call.asked.is_stream, "bytes": call.asked.body.len(),
         "upstream": call.upstream.name,
     });
     NewAttempt {
         input: Payload::of(&input).ok(),
-        target: Some(bound.target.clone().into()),
-        timeout: shared.config.timeouts.attempt,
-        heartbeat: call.asked.is_stream.then_some(shared.config.timeouts.first_byte),
+        target: Some(call.target.clone()),
+        timeout: wire.config.timeouts.attempt,
+        heartbeat: call.asked.is_stream.then_some(wire.config.timeouts.first_byte),
         same: Some(call.asked.same),
         mark: call.span.clone(),
         bounds: vec![bound.clone()],
@@ -166,60 +216,59 @@ fn new_attempt(shared: &Shared, call: &Call, bound: &Charge) -> NewAttempt {
 }
 
 /// Which budgets the call draws on.
-fn claims(shared: &Shared, call: &Call) -> Vec<Claim> {
+fn claims(wire: &Wire, call: &Call, of: &Run) -> Vec<Claim> {
     let mut claims = Vec::new();
-    let mut run = shared.config.budgets.run;
-    run.usd = [run.usd, call.run_usd].into_iter().flatten().min();
-    if let Some(budget) = run.budget() {
-        let spent = (&call.run.spent()).into();
-        claims.push(Claim { payer: Payer::Run(call.run.id()), budget, spent });
+    if let Some(budget) = wire.config.budgets.run.and(call.run_usd).budget() {
+        let spent = (&of.spent()).into();
+        claims.push(Claim { payer: Payer::Run(of.id()), budget, raised: of.raised(), spent });
     }
     let mut daily = |payer, budget: Option<Budget>| {
-        claims.extend(budget.map(|budget| Claim { payer, budget, spent: Amount::default() }));
+        let (raised, spent) = (Amount::default(), Amount::default());
+        claims.extend(budget.map(|budget| Claim { payer, budget, raised, spent }));
     };
     if let Some(tenant) = &call.tenant {
-        daily(Payer::TenantDay(tenant.clone()), shared.config.tenant_day(tenant));
+        daily(Payer::TenantDay(tenant.clone()), wire.config.tenant_day(tenant));
     }
-    daily(Payer::Day, shared.config.budgets.day.budget());
+    daily(Payer::Day, wire.config.budgets.day.budget());
     claims
 }
 
 /// A call that was not sent is on record all the same: whoever asks why sees the budget.
-fn record_refusal(shared: &Shared, call: &Call, refusal: &Refusal) {
-    let now = shared.clock.now();
+fn record_refusal(wire: &Wire, call: &Call, run: &Run, refusal: &Refusal) {
+    let now = wire.clock.now();
     let new = NewAttempt {
-        target: Some(call.upstream.target(call.asked.model.as_deref()).into()),
+        target: Some(call.target.clone()),
         mark: call.span.clone(),
         ..NewAttempt::new(call.step.clone())
     };
-    if let Ok(attempt) = call.run.begin(new, now) {
+    if let Ok(attempt) = run.begin(new, now) {
         let failure = Failure::new(Class::Budget, format!("not sent: {}", refusal.message));
         attempt.end(Err(failure), Vec::new(), now);
     }
 }
 
 /// Waits at a closed gate, for a while.
-async fn held(shared: &Shared, gate: &Arc<midwatch_gates::TargetGate>, number: u32) -> Result<Pass, Refusal> {
+async fn held(wire: &Wire, gate: &Arc<midwatch_gates::TargetGate>, number: u32) -> Result<Pass, Refusal> {
     let (sender, admitted) = oneshot::channel();
     let _ticket = gate.wait(0, number, Box::new(move |pass| drop(sender.send(pass))));
-    if let Ok(Ok(pass)) = timeout(shared.config.retry.held, admitted).await {
+    if let Ok(Ok(pass)) = timeout(wire.config.retry.held, admitted).await {
         return Ok(pass);
     }
     let closed = gate.view(Name::Borrowed("")).state.closed;
-    let left = closed.map_or(Duration::from_secs(1), |closed| closed.until.since(shared.clock.now()));
+    let left = closed.map_or(Duration::from_secs(1), |closed| closed.until.since(wire.clock.now()));
     let what = format!("the upstream cools down: come again in {left:?}");
     Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "cooling_down", what).after(left))
 }
 
 /// Sends an attempt and takes its answer.
-async fn attempt(shared: &Arc<Shared>, call: &Call, mut bill: Bill, tally: &mut Tally) -> Outcome {
-    let deadline = Instant::now() + shared.config.timeouts.attempt;
+async fn attempt(wire: &Arc<Wire>, call: &Call, mut bill: Bill, tally: &mut Tally) -> Outcome {
+    let deadline = Instant::now() + wire.config.timeouts.attempt;
     let Some(request) = request(call, &bill) else {
         let failure = Failure::new(Class::InvalidRequest, "the path makes no URL");
         return broken(&mut bill, failure, Cost::Nothing, StatusCode::BAD_REQUEST);
     };
-    let within = deadline.min(Instant::now() + shared.config.timeouts.first_byte);
-    let (parts, body) = match timeout_at(within, shared.http.request(request)).await {
+    let within = deadline.min(Instant::now() + wire.config.timeouts.first_byte);
+    let (parts, body) = match timeout_at(within, wire.http.request(request)).await {
         Ok(Ok(response)) => response.into_parts(),
         Ok(Err(error)) if error.is_connect() => {
             let what = format!("upstream {} cannot be reached", call.upstream.name);
@@ -234,33 +283,42 @@ async fn attempt(shared: &Arc<Shared>, call: &Call, mut bill: Bill, tally: &mut 
         Err(_) => {
             let what = format!(
                 "no answer of upstream {} within {:?}",
-                call.upstream.name, shared.config.timeouts.first_byte
+                call.upstream.name, wire.config.timeouts.first_byte
             );
             let failure = Failure::new(Class::Timeout, what).ambiguous();
             return broken(&mut bill, failure, Cost::Unknown, StatusCode::GATEWAY_TIMEOUT);
         }
     };
-    if let (Some(told), Some(gate)) = (
-        headroom(&parts.headers, shared.clock.now()),
-        shared.gates.of(Some(&Name::Owned(call.upstream.name.clone()))),
-    ) {
-        gate.headroom(told);
+    if let Some(told) = headroom(&parts.headers, wire.clock.now()) {
+        match &call.book {
+            Book::Attempt(seat) => seat.cx().headroom(told),
+            Book::Run(_) => {
+                let gate = wire.gates.of(Some(&call.target));
+                gate.into_iter().for_each(|gate| gate.headroom(told));
+            }
+        }
     }
     if parts.status.is_success() && is_stream(&parts.headers) {
-        return stream(shared, call, bill, (parts, body), deadline, tally).await;
+        return stream(wire, call, bill, (parts, body), deadline, tally).await;
     }
-    whole(shared, call, bill, (parts, body), deadline, tally).await
+    whole(wire, call, bill, (parts, body), deadline, tally).await
 }
 
 fn request(call: &Call, bill: &Bill) -> Option<Request<Full<Bytes>>> {
     const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+    const KEY: HeaderName = HeaderName::from_static("idempotency-key");
     let mut request = Request::new(Full::new(call.asked.body.clone()));
     *request.method_mut() = call.method.clone();
     *request.uri_mut() = call.upstream.uri(&call.rest)?;
     *request.headers_mut() = call.headers.clone();
-    if let Some(attempt) = bill.attempt() {
-        let value = HeaderValue::try_from(attempt.traceparent().to_string()).ok()?;
-        request.headers_mut().insert(TRACEPARENT, value);
+    if let Some(traceparent) = bill.traceparent() {
+        request.headers_mut().insert(TRACEPARENT, HeaderValue::try_from(traceparent).ok()?);
+    }
+    if let Book::Attempt(seat) = &call.book
+        && !call.headers.contains_key(KEY)
+        && let Ok(value) = HeaderValue::try_from(seat.key(call.asked.same))
+    {
+        request.headers_mut().insert(KEY, value);
     }
     Some(request)
 }
@@ -272,7 +330,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 type Arrived = (http::response::Parts, Incoming);
 
 async fn stream(
-    shared: &Arc<Shared>,
+    wire: &Arc<Wire>,
     call: &Call,
     bill: Bill,
     (parts, body): Arrived,
@@ -280,34 +338,34 @@ async fn stream(
     tally: &mut Tally,
 ) -> Outcome {
     let meter = StreamMeter::new(call.upstream.provider(), call.asked.input_estimate);
-    let limits = Limits { stall: shared.config.timeouts.stall, deadline };
+    let limits = Limits { stall: wire.config.timeouts.stall, deadline };
     let mut tap = Tap::new(body, call.upstream.dialect, bill, meter, call.asked.hides_usage, &limits);
-    if shared.config.mode == Mode::Protect
+    if wire.config.mode == Mode::Protect
         && let Some((failure, settled)) = tap.begin().await
     {
         let response = upstream_failed(&failure, StatusCode::BAD_GATEWAY).response(call.upstream.dialect);
         return Outcome::Failed { failure, settled, response };
     }
     let mut head = answer::head(parts.status, &parts.headers);
-    add(head.headers_mut(), call.run.id(), tally.attempts, None);
+    add(head.headers_mut(), call.book.run(), tally.attempts, None);
     Outcome::Answered(head.map(|()| Flow::Stream(Box::new(tap))))
 }
 
 async fn whole(
-    shared: &Arc<Shared>,
+    wire: &Arc<Wire>,
     call: &Call,
     mut bill: Bill,
     (parts, body): Arrived,
     deadline: Instant,
     tally: &mut Tally,
 ) -> Outcome {
-    let read = timeout_at(deadline, Limited::new(body, shared.config.limits.answer_bytes).collect()).await;
+    let read = timeout_at(deadline, Limited::new(body, wire.config.limits.answer_bytes).collect()).await;
     let body = match read {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) => {
             let what = match error.is::<LengthLimitError>() {
                 true => {
-                    format!("the answer is over the limit of {} bytes", shared.config.limits.answer_bytes)
+                    format!("the answer is over the limit of {} bytes", wire.config.limits.answer_bytes)
                 }
                 false => "the answer broke off".to_owned(),
             };
@@ -328,7 +386,7 @@ async fn whole(
             headers: &parts.headers,
             body: &body,
         };
-        let failure = classify(&said, shared.clock.now());
+        let failure = classify(&said, wire.clock.now());
         let cost = Cost::Known(bill.of_failure(&body));
         let settled = bill.fail(failure.clone(), cost);
         return Outcome::Failed { failure, settled, response };
@@ -346,7 +404,7 @@ async fn whole(
     }
     tally.charges.extend(charges);
     let mut response = response;
-    add(response.headers_mut(), call.run.id(), tally.attempts, Some(&tally.charges));
+    add(response.headers_mut(), call.book.run(), tally.attempts, Some(&tally.charges));
     Outcome::Answered(answer::whole(response))
 }
 
@@ -373,9 +431,11 @@ fn upstream_failed(failure: &Failure, status: StatusCode) -> Refusal {
 }
 
 /// Whether the call is made again: waits for it then.
-async fn again(shared: &Shared, call: &Call, tally: &Tally, failure: &Failure) -> bool {
-    let retry = &shared.config.retry;
-    let (Mode::Protect, Some(last)) = (shared.config.mode, &tally.last) else { return false };
+async fn again(wire: &Wire, call: &Call, tally: &Tally, failure: &Failure) -> bool {
+    let retry = &wire.config.retry;
+    let (Mode::Protect, Some(last), Book::Run(run)) = (wire.config.mode, &tally.last, &call.book) else {
+        return false;
+    };
     let policy = RetryPolicy::default().attempts(retry.attempts).elapsed_max(retry.elapsed);
     let tried = Tried {
         attempts: tally.attempts,
@@ -384,28 +444,27 @@ async fn again(shared: &Shared, call: &Call, tally: &Tally, failure: &Failure) -
         cost: cost(&tally.charges).unwrap_or_default(),
         deadline: None,
     };
-    let seed =
-        call.asked.same ^ u64::from_be_bytes(call.run.id().as_bytes()[8..].try_into().unwrap_or_default());
-    let now = shared.clock.now();
+    let seed = call.asked.same ^ u64::from_be_bytes(run.id().as_bytes()[8..].try_into().unwrap_or_default());
+    let now = wire.clock.now();
     match policy.decide(&tried, failure, now, seed) {
         Decision::Retry { delay, because } => {
-            let wait = call.run.wait(last, now + delay, retry.attempts, because, now);
+            let wait = run.wait(last, now + delay, retry.attempts, because, now);
             tokio::time::sleep(delay).await;
-            wait.fired(shared.clock.now());
+            wait.fired(wire.clock.now());
             true
         }
         Decision::GiveUp(because) => {
-            call.run.gave_up(last, because, now);
+            run.gave_up(last, because, now);
             false
         }
     }
 }
 
 /// What the client gets when all attempts have failed.
-fn failed(shared: &Shared, call: &Call, tally: &Tally, mut response: Response<Bytes>) -> Answer {
-    add(response.headers_mut(), call.run.id(), tally.attempts, Some(&tally.charges));
-    if shared.config.mode == Mode::Protect {
-        // One place retries: what it could not cure a client cannot either.
+fn failed(wire: &Wire, call: &Call, tally: &Tally, mut response: Response<Bytes>) -> Answer {
+    add(response.headers_mut(), call.book.run(), tally.attempts, Some(&tally.charges));
+    if wire.config.mode == Mode::Protect || matches!(call.book, Book::Attempt(_)) {
+        // One place retries, this one or the step: what it cannot cure a client cannot either.
         response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     answer::whole(response)
@@ -413,6 +472,6 @@ fn failed(shared: &Shared, call: &Call, tally: &Tally, mut response: Response<By
 
 fn refused(call: &Call, tally: &Tally, refusal: &Refusal) -> Answer {
     let mut response = refusal.response(call.upstream.dialect);
-    add(response.headers_mut(), call.run.id(), tally.attempts, Some(&tally.charges));
+    add(response.headers_mut(), call.book.run(), tally.attempts, Some(&tally.charges));
     answer::whole(response)
 }

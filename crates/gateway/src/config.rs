@@ -267,6 +267,12 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// The limit of both: the lower one.
+    #[must_use]
+    pub fn and(self, usd: Option<Money>) -> Self {
+        Self { usd: [self.usd, usd].into_iter().flatten().min(), ..self }
+    }
+
     /// As a budget; `None` if there is no limit.
     pub fn budget(self) -> Option<Budget> {
         let is_any = self.usd.is_some() || self.tokens.is_some();
@@ -292,9 +298,9 @@ pub struct Upstream {
     /// Passes the client's own credentials on; the gateway has none then.
     #[serde(default)]
     pub pass_credentials: bool,
-    /// What may be under way at once.
+    /// What may be under way at once, of all its models together.
     pub concurrency: Option<u32>,
-    /// How many calls a second it bears, where that is known.
+    /// How many calls a second it bears, of all its models together, where that is known.
     pub per_second: Option<f64>,
 }
 
@@ -383,6 +389,9 @@ impl Config {
             }
         }
         for (name, upstream) in &self.upstreams {
+            if name.contains([':', '@', '/']) {
+                return Err(Invalid::new(format!("upstreams.\"{name}\": a name has no `:`, `@` or `/`")));
+            }
             let has_key = upstream.key_env.is_some() || upstream.key_file.is_some();
             if upstream.pass_credentials && (has_key || !self.keys.is_empty()) {
                 let what = "the client's credentials are either its own at the upstream or its key here";
@@ -483,6 +492,7 @@ mod tests {
             ("idle = \"soon\"", "`soon` is no duration"),
             ("modes = 1", "unknown field `modes`"),
             ("[budgets.run]\nusd = \"a lot\"", "`a lot` is no amount"),
+            ("[upstreams.\"a:b\"]\nurl = \"http://h/v1\"", "a name has no `:`"),
             ("[keys.a]", "keys.a: give key_env or key_file"),
             ("[keys.a]\nkey_env = \"A\"\nupstreams = [\"x\"]", "there is no upstream `x`"),
             ("[keys.a]\nkey_env = \"A\"\ntenant = \"t\"\nday = { tokens = 1 }", "budgets.tenant_day"),

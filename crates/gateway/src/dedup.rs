@@ -80,7 +80,7 @@ impl Dedup {
         let key = match own {
             Some(key) => format!("{tenant}/key/{key}"),
             None if self.options.by == DedupBy::Derived && is_named => {
-                format!("{tenant}/call/{}/{}/{:016x}", call.run.id(), call.step, call.asked.same)
+                format!("{tenant}/call/{}/{}/{:016x}", call.book.run(), call.step, call.asked.same)
             }
             None => return Ok(None),
         };
@@ -101,7 +101,7 @@ impl Dedup {
     /// # Errors
     /// It was not sent, or its key stands for another request.
     pub(crate) async fn once(shared: Arc<Shared>, call: Call, key: Key) -> Result<Answer, Refusal> {
-        let Some(dedup) = &shared.dedup else { return carry_out(Arc::clone(&shared), call).await };
+        let Some(dedup) = &shared.dedup else { return carry_out(Arc::clone(&shared.wire), call).await };
         let log = {
             let mut under_way = dedup.lock();
             match under_way.get(&key.key) {
@@ -133,8 +133,8 @@ impl Dedup {
         let done = tokio::task::spawn_blocking(move || work(&receipts)).await;
         match done {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(crate::gateway::not_booked(&error)),
-            Err(error) => Err(crate::gateway::not_booked(&error)),
+            Ok(Err(error)) => Err(crate::wire::not_booked(&error)),
+            Err(error) => Err(crate::wire::not_booked(&error)),
         }
     }
 
@@ -187,10 +187,10 @@ impl Drop for Leading {
 async fn lead(shared: Arc<Shared>, call: Call, key: Key, log: Arc<Log>) {
     let leading = Leading { shared: Arc::clone(&shared), key: key.key.clone(), log: Arc::clone(&log) };
     let Some(dedup) = &shared.dedup else { return };
-    match dedup.begin(&key, shared.clock.now()).await {
+    match dedup.begin(&key, shared.wire.clock.now()).await {
         Err(refusal) => log.begin(Err(refusal)),
         Ok(Some(kept)) => replay(kept, &log),
-        Ok(None) => match carry_out(Arc::clone(&shared), call).await {
+        Ok(None) => match carry_out(Arc::clone(&shared.wire), call).await {
             Err(refusal) => {
                 dedup.forget(key.key).await;
                 log.begin(Err(refusal));

@@ -3,31 +3,31 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use midwatch_gates::{Clock, Gates};
 use midwatch_journal::RunQuery;
 use midwatch_providers::Prices;
 use midwatch_recorder::{NewRun, Recorder, Run};
-use midwatch_workflow::{GatePolicy, Name, Timestamp, WorkflowId};
-use tokio::time::timeout;
+use midwatch_workflow::{Amount, GatePolicy, Name, Timestamp, WorkflowId};
 
 use crate::access::{Access, Guest};
-use crate::answer::{self, Answer, Flow};
+use crate::answer::{self, Answer};
 use crate::asked::Asked;
+use crate::board::{self, Shown};
 use crate::budget::{Budgets, Claim, Payer, midnight};
-use crate::call::{self, Call};
+use crate::call::{self, Book, Call};
 use crate::caller::{Caller, Named};
 use crate::config::{Config, Dialect, Invalid, Mode};
 use crate::dedup::Dedup;
 use crate::refusal::Refusal;
 use crate::route::{Endpoint, Route};
 use crate::session::{self, Sessions};
-use crate::upstream::{Http, Upstream, Upstreams, client};
+use crate::upstream::{self, Upstream, Upstreams, client};
+use crate::wire::{Wire, not_booked, nothing_there};
 
 /// A gateway, ready to serve. Clones share it.
 #[derive(Clone)]
@@ -37,16 +37,11 @@ pub struct Gateway {
 
 /// What all calls share.
 pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) clock: Clock,
-    pub(crate) prices: Prices,
+    pub(crate) wire: Arc<Wire>,
     pub(crate) recorder: Recorder,
-    pub(crate) budgets: Arc<Budgets>,
-    pub(crate) gates: Gates,
-    pub(crate) http: Http,
     pub(crate) dedup: Option<Dedup>,
+    pub(crate) board: Shown,
     access: Access,
-    upstreams: Upstreams,
     sessions: Sessions,
 }
 
@@ -94,25 +89,30 @@ impl Gateway {
         let (access, upstreams, prices) = parts(&config, environment)?;
         let clock = Clock::runtime(now());
         Prices::warm();
-        let shared = Shared {
+        let prices = Arc::new(prices);
+        let wire = Wire {
             http: client(&config)?,
-            dedup: Dedup::open(&config.dedup, journal)?,
             budgets: Budgets::new(clock, config.budgets.unpriced, daily(&config, &recorder, clock.now())?),
-            gates: Gates::new(policies(&config), clock, std::collections::HashMap::new()),
-            sessions: Sessions::new(config.idle, config.session_calls_max),
-            access,
+            gates: Gates::new(policies(&config), clock, board::known(journal)),
+            prices: Box::new(move || Arc::clone(&prices)),
             upstreams,
-            prices,
-            recorder,
             clock,
             config,
+        };
+        let shared = Shared {
+            dedup: Dedup::open(&wire.config.dedup, journal)?,
+            sessions: Sessions::new(wire.config.idle, wire.config.session_calls_max),
+            board: Shown::new(journal),
+            access,
+            recorder,
+            wire: Arc::new(wire),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.shared.config
+        &self.shared.wire.config
     }
 
     /// Answers one request.
@@ -139,13 +139,14 @@ impl Gateway {
         peer: IpAddr,
     ) -> Result<Answer, Refusal> {
         let shared = &self.shared;
+        let wire = &shared.wire;
         let guest = shared.access.check(&headers)?;
         let upstream = shared.upstream(&route, guest)?;
-        let body = shared.body(body).await?;
+        let body = wire.body(body).await?;
         if route.endpoint == Endpoint::Free {
-            return shared.pass(&upstream, &route, method, &headers, body).await;
+            return wire.pass(&upstream, &route, method, &headers, body).await;
         }
-        let asked = Asked::of(route.endpoint, body, shared.config.output_tokens_assumed)?;
+        let asked = Asked::of(route.endpoint, body, wire.config.output_tokens_assumed)?;
         let caller = Caller::of(route.run.as_deref(), &headers);
         let tenant = shared.tenant(guest, &caller);
         let run = shared.run(guest, &caller, tenant.clone(), peer, &headers).await?;
@@ -154,12 +155,13 @@ impl Gateway {
             step: caller.step.map_or(Name::Borrowed(route.endpoint.step()), Name::Owned),
             span: caller.span,
             run_usd: caller.run_usd,
+            target: upstream.target(asked.model.as_deref(), &headers).into(),
             headers: upstream.headers(&headers),
             method,
             upstream,
             tenant,
             asked,
-            run,
+            book: Book::Run(run),
         };
         let key = match &shared.dedup {
             Some(dedup) => dedup.key(&headers, &call, caller.run.is_some())?,
@@ -169,7 +171,7 @@ impl Gateway {
         let shared = Arc::clone(shared);
         let task = match key {
             Some(key) => return Dedup::once(shared, call, key).await,
-            None => tokio::spawn(call::carry_out(shared, call)),
+            None => tokio::spawn(call::carry_out(Arc::clone(&shared.wire), call)),
         };
         let broke =
             || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "gateway", "the gateway failed: see its log");
@@ -179,17 +181,9 @@ impl Gateway {
 
 impl Shared {
     fn upstream(&self, route: &Route, guest: Guest<'_>) -> Result<Arc<Upstream>, Refusal> {
-        let found = self.upstreams.find(route.upstream.as_deref(), route.dialect());
-        let upstream = found.ok_or_else(|| match &route.upstream {
-            Some(name) => {
-                Refusal::new(StatusCode::NOT_FOUND, "no_upstream", format!("there is no upstream `{name}`"))
-            }
-            None => {
-                Refusal::new(StatusCode::NOT_FOUND, "no_upstream", "no upstream speaks this: configure one")
-            }
-        })?;
+        let upstream = self.wire.upstream(route.upstream.as_deref(), route.dialect())?;
         if let Guest::Key(key) = guest {
-            let may = &self.config.keys[key].upstreams;
+            let may = &self.wire.config.keys[key].upstreams;
             if !may.is_empty() && !may.contains(&upstream.name) {
                 let what = format!("key `{key}` may not call `{}`", upstream.name);
                 return Err(Refusal::new(StatusCode::FORBIDDEN, "upstream_not_allowed", what));
@@ -198,26 +192,12 @@ impl Shared {
         Ok(Arc::clone(upstream))
     }
 
-    async fn body(&self, body: Incoming) -> Result<Bytes, Refusal> {
-        let limits = &self.config.limits;
-        match timeout(limits.body_time, Limited::new(body, limits.body_bytes).collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let what = format!("the body is over the limit of {} bytes", limits.body_bytes);
-                Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", what))
-            }
-            Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "broken_body", "the body broke off")),
-            Err(_) => {
-                let what = format!("the body did not come within {:?}", limits.body_time);
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow_body", what))
-            }
-        }
-    }
-
     /// A key's tenant is the key's; who needs no key says it.
     fn tenant(&self, guest: Guest<'_>, caller: &Caller) -> Option<String> {
         match guest {
-            Guest::Key(key) => Some(self.config.keys[key].tenant.clone().unwrap_or_else(|| key.to_owned())),
+            Guest::Key(key) => {
+                Some(self.wire.config.keys[key].tenant.clone().unwrap_or_else(|| key.to_owned()))
+            }
             Guest::Anybody => caller.tenant.clone(),
         }
     }
@@ -231,12 +211,12 @@ impl Shared {
         peer: IpAddr,
         headers: &HeaderMap,
     ) -> Result<Run, Refusal> {
-        let now = self.clock.now();
+        let now = self.wire.clock.now();
         let (key, of_key) = match guest {
-            Guest::Key(key) => (Some(key), self.config.keys[key].workflow.as_ref()),
+            Guest::Key(key) => (Some(key), self.wire.config.keys[key].workflow.as_ref()),
             Guest::Anybody => (None, None),
         };
-        let workflow = of_key.or(caller.workflow.as_ref()).unwrap_or(&self.config.workflow);
+        let workflow = of_key.or(caller.workflow.as_ref()).unwrap_or(&self.wire.config.workflow);
         let named = match &caller.run {
             Some(named) => Some(named.clone()),
             None => {
@@ -253,7 +233,7 @@ impl Shared {
         new.run = trace.unwrap_or(new.run);
         new.tenant = tenant;
         new.traceparent.clone_from(&caller.traceparent);
-        new.budget = self.config.budgets.run.budget();
+        new.budget = self.wire.config.budgets.run.and(caller.run_usd).budget();
         let recorder = self.recorder.clone();
         let found = tokio::task::spawn_blocking(move || recorder.run(new, now)).await;
         found.map_err(|_| not_booked(&"the task was cancelled"))?.map_err(|error| not_booked(&error))
@@ -261,32 +241,12 @@ impl Shared {
 
     /// The runs of one tenant are not those of another, whatever they are called.
     fn within(&self, tenant: Option<&str>, workflow_id: WorkflowId) -> WorkflowId {
-        match tenant.filter(|_| !self.config.keys.is_empty()) {
+        match tenant.filter(|_| !self.wire.config.keys.is_empty()) {
             Some(tenant) => {
                 midwatch_recorder::workflow_id(&format!("{tenant}/{workflow_id}")).unwrap_or(workflow_id)
             }
             None => workflow_id,
         }
-    }
-
-    /// Passes on what costs nothing.
-    async fn pass(
-        &self,
-        upstream: &Upstream,
-        route: &Route,
-        method: Method,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> Result<Answer, Refusal> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = upstream.uri(&route.rest).ok_or_else(nothing_there)?;
-        *request.headers_mut() = upstream.headers(headers);
-        let sent = timeout(self.config.timeouts.first_byte, self.http.request(request)).await;
-        let unreachable = |what| Refusal::new(StatusCode::BAD_GATEWAY, "upstream_unreachable", what).unsaid();
-        let response = sent.map_err(|_| unreachable("the upstream does not answer"))?;
-        let (parts, body) = response.map_err(|_| unreachable("the upstream cannot be reached"))?.into_parts();
-        Ok(answer::head(parts.status, &parts.headers).map(|()| Flow::Passed(body)))
     }
 }
 
@@ -301,11 +261,12 @@ fn daily(config: &Config, recorder: &Recorder, now: Timestamp) -> Result<Vec<Cla
     for tenant in config.budgets.tenant_day.keys().chain(config.keys.keys()) {
         if let Some(budget) = config.tenant_day(tenant) {
             let payer = Payer::TenantDay(tenant.clone());
-            claims.push(Claim { payer, budget, spent: spent(Some(tenant.clone()))? });
+            let spent = spent(Some(tenant.clone()))?;
+            claims.push(Claim { payer, budget, raised: Amount::default(), spent });
         }
     }
     if let Some(budget) = config.budgets.day.budget() {
-        claims.push(Claim { payer: Payer::Day, budget, spent: spent(None)? });
+        claims.push(Claim { payer: Payer::Day, budget, raised: Amount::default(), spent: spent(None)? });
     }
     Ok(claims)
 }
@@ -314,23 +275,11 @@ fn daily(config: &Config, recorder: &Recorder, now: Timestamp) -> Result<Vec<Cla
 fn policies(config: &Config) -> impl Fn(&Name) -> Option<GatePolicy> + Send + Sync + 'static {
     let is_on = config.mode == Mode::Protect;
     let own = config.upstreams.clone();
-    move |name: &Name| {
-        let upstream = own.get(&**name).filter(|_| is_on)?;
+    move |target: &Name| {
+        let upstream = own.get(upstream::of_target(target)).filter(|_| is_on)?;
         let usual =
             GatePolicy { rate_initial: 100.0, burst: 100, concurrency_initial: 100, ..GatePolicy::default() };
         let policy = upstream.per_second.map_or(usual, GatePolicy::per_second);
         Some(upstream.concurrency.map_or(policy, |most| policy.concurrency_max(most)))
     }
-}
-
-fn nothing_there() -> Refusal {
-    let what = "there is nothing here: paths begin with /v1/, /run/{id}/v1/ or /up/{upstream}/v1/";
-    Refusal::new(StatusCode::NOT_FOUND, "not_found", what)
-}
-
-/// What is not on record is not sent.
-pub(crate) fn not_booked(why: &dyn std::fmt::Display) -> Refusal {
-    tracing::error!(%why, "a call cannot be booked and is not sent");
-    let what = "the call cannot be booked, so it was not sent: see the gateway's log";
-    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not_booked", what).after(Duration::from_secs(5))
 }

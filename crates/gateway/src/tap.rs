@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(crate) struct Tap {
     upstream: Incoming,
     dialect: Dialect,
     bill: Bill,
-    meter: StreamMeter,
+    meter: Arc<Mutex<StreamMeter>>,
     parser: SseParser,
     /// Where usage that the client did not ask for is taken out.
     events: Option<Events>,
@@ -73,6 +74,8 @@ impl Tap {
         limits: &Limits,
     ) -> Self {
         let now = Instant::now();
+        let meter = Arc::new(Mutex::new(meter));
+        bill.follow(&meter);
         Self {
             upstream,
             dialect,
@@ -97,7 +100,7 @@ impl Tap {
     pub(crate) async fn begin(&mut self) -> Option<(Failure, Settled)> {
         poll_fn(|cx| {
             loop {
-                if let (Some(failure), Some(_)) = (&self.failure, self.bill.attempt()) {
+                if let (Some(failure), true) = (&self.failure, self.bill.is_open()) {
                     let failure = failure.clone();
                     return Poll::Ready(Some((failure.clone(), self.settle_failed(failure))));
                 }
@@ -144,7 +147,12 @@ impl Tap {
     /// Takes in what the upstream has, or notices that it has nothing any more.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match Pin::new(&mut self.upstream).poll_frame(cx) {
+            Poll::Ready(Some(Ok(_))) if self.bill.is_cut() => {
+                let failure = Failure::new(Class::Cancelled, "the attempt that asked has ended");
+                self.end(Some(failure.ambiguous()), State::Breaks);
+            }
             Poll::Ready(Some(Ok(frame))) => {
+                self.bill.alive();
                 if let Ok(bytes) = frame.into_data() {
                     self.take(bytes);
                 }
@@ -208,7 +216,7 @@ impl Tap {
                 continue;
             }
             let Ok(value) = serde_json::from_str::<Value>(&event.data) else { continue };
-            self.meter.observe_value(&value);
+            lock(&self.meter).observe_value(&value);
             if self.response_id.is_none() {
                 let ids = [&value["id"], &value["response"]["id"], &value["message"]["id"]];
                 self.response_id = ids.into_iter().find_map(Value::as_str).map(str::to_owned);
@@ -218,13 +226,14 @@ impl Tap {
             self.is_complete |= ends.contains(&kind);
             if self.failure.is_none() {
                 self.failure = failed_event(self.bill.provider(), &value);
+                self.failure.iter().for_each(|failure| self.bill.expect(failure));
             }
             is_usage_alone |=
                 value["usage"].is_object() && value["choices"].as_array().is_some_and(Vec::is_empty);
         }
         if self.beat.elapsed() >= BEAT_EVERY {
             self.beat = Instant::now();
-            let (report, _) = self.meter.report();
+            let (report, _) = lock(&self.meter).report();
             self.bill.beat(
                 Payload::of(&json!({"output_tokens": report.usage.output}))
                     .unwrap_or_else(|_| Payload::null()),
@@ -257,7 +266,7 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        if self.bill.attempt().is_some() {
+        if self.bill.is_open() {
             let failure = self.failure.take();
             let gone = || {
                 Failure::new(Class::Cancelled, "the client went away in the middle of the stream").ambiguous()
@@ -265,6 +274,11 @@ impl Drop for Tap {
             self.settle_failed(failure.unwrap_or_else(gone));
         }
     }
+}
+
+/// No foreign code runs under the lock, so a poisoned one still holds a whole meter.
+pub(crate) fn lock(meter: &Mutex<StreamMeter>) -> MutexGuard<'_, StreamMeter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An event that tells a client, in its provider's form, that the stream is over and why.

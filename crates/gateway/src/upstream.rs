@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use midwatch_providers::Provider;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::config::{self, Config, Dialect, Invalid};
 use crate::secret::Secret;
@@ -45,7 +46,9 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     pub(crate) dialect: Dialect,
     /// Who is paid.
-    pub(crate) paid: String,
+    paid: String,
+    /// Its limits are known beforehand, and those of all its models together.
+    is_limited: bool,
     base: String,
     credentials: Credentials,
 }
@@ -122,17 +125,30 @@ impl Upstream {
             name: name.to_owned(),
             dialect: config.dialect,
             paid: config.provider.clone().unwrap_or_else(|| name.to_owned()),
+            is_limited: config.concurrency.is_some() || config.per_second.is_some(),
             base: config.url.trim_end_matches('/').to_owned(),
             credentials,
         })
     }
 
-    /// What stands for this upstream in charges and at gates.
-    pub(crate) fn target(&self, model: Option<&str>) -> String {
-        match model {
-            Some(model) => format!("{}:{model}", self.paid),
-            None => self.paid.clone(),
+    /// What stands for this upstream in charges.
+    pub(crate) fn paid(&self, model: Option<&str>) -> String {
+        named(&self.paid, model)
+    }
+
+    /// What its limits belong to, and so a gate: the upstream, the model unless limits are set for all of them together, and
+    /// the client's credentials if those are what it goes by.
+    pub(crate) fn target(&self, model: Option<&str>, client: &HeaderMap) -> String {
+        let target = named(&self.name, model.filter(|_| !self.is_limited));
+        if !matches!(self.credentials, Credentials::OfTheClient) {
+            return target;
         }
+        let mut hash = Xxh3::new();
+        for name in ["authorization", "x-api-key", "api-key"] {
+            hash.update(client.get(name).map_or(&b""[..], |value| value.as_bytes()));
+        }
+        // A part of a hash: enough to tell keys apart, and nothing of the key.
+        format!("{target}@{:08x}", hash.digest() >> 32)
     }
 
     /// By which rules its answers are read.
@@ -172,6 +188,18 @@ impl Upstream {
         let is_credential = matches!(name.as_str(), "authorization" | "x-api-key" | "api-key");
         is_credential && !matches!(self.credentials, Credentials::OfTheClient)
     }
+}
+
+fn named(name: &str, model: Option<&str>) -> String {
+    match model {
+        Some(model) => format!("{name}:{model}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The upstream's name in a target.
+pub(crate) fn of_target(target: &str) -> &str {
+    target.split([':', '@']).next().unwrap_or(target)
 }
 
 /// Headers that end at the gateway.
@@ -236,8 +264,27 @@ mod tests {
         assert_eq!(sent["authorization"], "Bearer sk-upstream");
         let claude = found.find(None, Dialect::Anthropic).unwrap();
         assert_eq!(claude.headers(&client)["x-api-key"], "sk-upstream");
-        assert_eq!(claude.target(Some("m")), "anthropic:m");
+        assert_eq!(claude.paid(Some("m")), "anthropic:m");
+        assert_eq!(claude.target(Some("m"), &client), "claude:m");
         assert_eq!(openai.uri("/models?a=b").unwrap(), "http://h:1/v1/models?a=b");
+    }
+
+    #[test]
+    fn gates_belong_to_upstream_model_and_key() {
+        let found = upstreams(
+            "[upstreams.mine]\nurl = \"http://h/v1\"\nconcurrency = 5\n\
+             [upstreams.theirs]\nurl = \"http://h/v1\"\npass_credentials = true\n",
+        )
+        .unwrap();
+        let client = |key: &'static str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(key))])
+        };
+        let target =
+            |name, key| found.find(Some(name), Dialect::OpenAi).unwrap().target(Some("m"), &client(key));
+        assert_eq!(target("mine", "Bearer a"), "mine", "one limit for all its models");
+        assert_ne!(target("theirs", "Bearer a"), target("theirs", "Bearer b"));
+        let theirs = target("theirs", "Bearer a");
+        assert!(theirs.starts_with("theirs:m@") && of_target(&theirs) == "theirs", "{theirs}");
     }
 
     #[test]

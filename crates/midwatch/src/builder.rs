@@ -31,6 +31,8 @@ pub struct Builder<K> {
     price_file: Option<PathBuf>,
     #[cfg(feature = "otlp")]
     traces: Option<midwatch_otlp::Otlp>,
+    #[cfg(feature = "gateway")]
+    gateway: Option<midwatch_gateway::Options>,
     pub(crate) kind: K,
 }
 
@@ -96,6 +98,8 @@ impl<K> Builder<K> {
             price_file: None,
             #[cfg(feature = "otlp")]
             traces: None,
+            #[cfg(feature = "gateway")]
+            gateway: None,
             kind,
         }
     }
@@ -174,6 +178,14 @@ impl<K> Builder<K> {
         self
     }
 
+    /// Opens a gateway in this process, on a free port of 127.0.0.1: steps call models with any client that takes a base
+    /// URL, [`cx.llm_base_url(…)`](crate::StepGateway::llm_base_url), and what that costs is booked in their attempts.
+    #[cfg(feature = "gateway")]
+    pub fn gateway(mut self, options: midwatch_gateway::Options) -> Self {
+        self.gateway = Some(options);
+        self
+    }
+
     /// Names this process in the journal; by default its id.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
         self.worker = name.into();
@@ -192,6 +204,7 @@ impl<K: Kind> Builder<K> {
     ///
     /// # Errors
     /// [`OpenError`], with a code and what to do.
+    #[cfg_attr(not(feature = "gateway"), allow(unused_mut))]
     pub async fn open(self) -> Result<Midwatch, OpenError> {
         #[cfg(feature = "http")]
         let prices = {
@@ -204,9 +217,13 @@ impl<K: Kind> Builder<K> {
         // Before runs are taken up, so that a new cursor misses nothing of what this engine does.
         #[cfg(feature = "otlp")]
         let traces = crate::traces::Traces::start(self.traces, &self.path, &file).await?;
+        let mut registry = self.registry;
+        #[cfg(feature = "gateway")]
+        let gateway =
+            self.gateway.map(|options| crate::gateway::start(options, &mut registry)).transpose()?;
         let setup = Setup {
             journal: Arc::clone(&journal),
-            registry: self.registry,
+            registry,
             worker: self.worker,
             drain: self.drain,
             queues: self.queues,
@@ -221,6 +238,8 @@ impl<K: Kind> Builder<K> {
             file,
             #[cfg(feature = "otlp")]
             traces,
+            #[cfg(feature = "gateway")]
+            _gateway: gateway,
             #[cfg(feature = "http")]
             _prices: prices,
         })
@@ -249,6 +268,10 @@ pub enum OpenError {
     #[cfg(feature = "http")]
     #[error(transparent)]
     Prices(#[from] crate::PriceFileError),
+    /// The gateway in the process.
+    #[cfg(feature = "gateway")]
+    #[error("gateway: {0}")]
+    Gateway(#[from] midwatch_gateway::StartError),
     /// The traces.
     #[cfg(feature = "otlp")]
     #[error("traces: {0}")]

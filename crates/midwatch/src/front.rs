@@ -46,6 +46,8 @@ pub struct Midwatch {
     pub(crate) inbox: Option<Task>,
     #[cfg(feature = "otlp")]
     pub(crate) traces: crate::traces::Traces,
+    #[cfg(feature = "gateway")]
+    pub(crate) _gateway: Option<midwatch_gateway::InProcess>,
     #[cfg(feature = "http")]
     pub(crate) _prices: Option<crate::prices::Watch>,
 }

@@ -29,6 +29,8 @@ pub mod console;
 mod embedded;
 mod file;
 mod front;
+#[cfg(feature = "gateway")]
+mod gateway;
 #[cfg(feature = "genai")]
 pub mod genai;
 #[cfg(all(doctest, feature = "http"))]
@@ -59,10 +61,15 @@ pub use self::http::StepHttp;
 pub use builder::{Builder, Kind, OpenError};
 pub use embedded::{EmbeddedBuilder, InProcess};
 pub use front::{Midwatch, StartCall, StartError};
+#[cfg(feature = "gateway")]
+pub use gateway::StepGateway;
 #[cfg(feature = "http")]
 pub use llm::StepLlm;
 #[doc(inline)]
 pub use midwatch_engine_embedded::{GateOptions, QueueOptions};
+#[cfg(feature = "gateway")]
+#[doc(inline)]
+pub use midwatch_gateway::{Options as GatewayOptions, StartError as GatewayError};
 #[doc(inline)]
 pub use midwatch_macros::{step, workflow};
 #[cfg(feature = "otlp")]

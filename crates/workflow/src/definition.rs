@@ -232,6 +232,26 @@ impl StepDefinition {
         &self.name
     }
 
+    /// The same step with something around each attempt: `enter` may lend to its context, and what it gives beside that is
+    /// dropped when the attempt's code has ended, or was dropped itself.
+    #[must_use]
+    pub fn around<G: Send + 'static>(
+        self,
+        enter: impl Fn(StepContext) -> (StepContext, G) + Send + Sync + 'static,
+    ) -> Self {
+        let Self { name, run: inner } = self;
+        let run: Run<StepContext> = Arc::new(move |cx, input| {
+            let (cx, guard) = enter(cx);
+            let attempt = inner(cx, input);
+            Box::pin(async move {
+                let ended = attempt.await;
+                drop(guard);
+                ended
+            })
+        });
+        Self { name, run }
+    }
+
     /// Makes one attempt. What it logs by `tracing` meanwhile is inside [`StepContext::log_span`].
     pub fn run(&self, cx: StepContext, input: Payload) -> BoxFuture<'static, Result<Payload, Failure>> {
         let span = cx.log_span();

@@ -22,6 +22,12 @@ impl Registry {
         self.steps.insert(step.name().clone(), step);
     }
 
+    /// Puts the same thing around all steps that are here now.
+    pub fn map_steps(&mut self, change: impl Fn(StepDefinition) -> StepDefinition) {
+        let steps = std::mem::take(&mut self.steps);
+        self.steps = steps.into_iter().map(|(name, step)| (name, change(step))).collect();
+    }
+
     /// The workflow of this name.
     pub fn workflow(&self, name: &str) -> Option<&WorkflowDefinition> {
         self.workflows.get(name)

@@ -1,5 +1,6 @@
 //! What an attempt at a step knows about itself, and what it can say to its engine.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +15,10 @@ use crate::{
 
 /// Given to every attempt. Cheap to clone.
 #[derive(Clone)]
-pub struct StepContext(Arc<AttemptInfo>);
+pub struct StepContext {
+    attempt: Arc<AttemptInfo>,
+    lent: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 /// What an engine says about an attempt.
 pub struct AttemptInfo {
@@ -115,47 +119,59 @@ impl Reservation {
 impl StepContext {
     /// Makes the context of an attempt; called by engines.
     pub fn new(info: AttemptInfo) -> Self {
-        Self(Arc::new(info))
+        Self { attempt: Arc::new(info), lent: None }
+    }
+
+    /// The same attempt, with something that its process lends it; called around steps, by
+    /// [`StepDefinition::around`](crate::StepDefinition::around).
+    #[must_use]
+    pub fn lending(&self, lent: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { attempt: Arc::clone(&self.attempt), lent: Some(lent) }
+    }
+
+    /// What its process lends the attempt, if that is a `T`.
+    pub fn lent<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::downcast(self.lent.clone()?).ok()
     }
 
     /// The idempotency key: the same for every attempt at this step, replay and engine. Give it to whoever has the effect.
     pub fn idempotency_key(&self) -> &str {
-        &self.0.key
+        &self.attempt.key
     }
 
     /// The run.
     pub fn run_id(&self) -> RunId {
-        self.0.run.run
+        self.attempt.run.run
     }
 
     /// The user's id for the run.
     pub fn workflow_id(&self) -> &WorkflowId {
-        &self.0.run.workflow_id
+        &self.attempt.run.workflow_id
     }
 
     /// The workflow's name.
     pub fn workflow(&self) -> &str {
-        &self.0.run.workflow
+        &self.attempt.run.workflow
     }
 
     /// The step's name.
     pub fn step(&self) -> &str {
-        &self.0.step
+        &self.attempt.step
     }
 
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.0.attempt
+        self.attempt.attempt
     }
 
     /// For whom the run works.
     pub fn tenant(&self) -> Option<&str> {
-        self.0.run.tenant.as_deref()
+        self.attempt.run.tenant.as_deref()
     }
 
     /// The outside party that the step names.
     pub fn target(&self) -> Option<&str> {
-        self.0.target.as_deref()
+        self.attempt.target.as_deref()
     }
 
     /// Says that the attempt makes progress; never waits. `progress` is kept for the next attempt and for people.
@@ -163,14 +179,14 @@ impl StepContext {
     /// # Errors
     /// Class `invalid_request` if `progress` has no JSON form.
     pub fn heartbeat<T: Serialize + ?Sized>(&self, progress: &T) -> Result<(), Failure> {
-        self.0.reporter.heartbeat(Payload::of(progress)?);
+        self.attempt.reporter.heartbeat(Payload::of(progress)?);
         Ok(())
     }
 
     /// Says that the attempt is alive and nothing more; never waits. For whatever waits on behalf of a step (a stream that
     /// comes in) without knowing what progress means there.
     pub fn alive(&self) {
-        self.0.reporter.alive();
+        self.attempt.reporter.alive();
     }
 
     /// What the last heartbeat of an earlier attempt at this step said, to go on from there.
@@ -178,17 +194,17 @@ impl StepContext {
     /// # Errors
     /// Class `bug` if it is not a `T`.
     pub fn progress<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
-        self.0.progress.as_ref().map(Payload::read).transpose()
+        self.attempt.progress.as_ref().map(Payload::read).transpose()
     }
 
     /// Passes on what the target says of its limits, so that all runs slow down before it has to refuse any.
     pub fn headroom(&self, headroom: Headroom) {
-        self.0.reporter.headroom(headroom);
+        self.attempt.reporter.headroom(headroom);
     }
 
     /// Books what was spent; it counts whether the attempt succeeds or not.
     pub fn charge(&self, charge: Charge) {
-        self.0.reporter.charge(charge);
+        self.attempt.reporter.charge(charge);
     }
 
     /// Books the most that a call can cost, and waits until the journal has it; then the call may be sent.
@@ -219,24 +235,24 @@ impl StepContext {
     /// Class `budget`, which says what the call may take, of which budget, and what is left of it. Give it back from the
     /// step as it is: the run is then parked until somebody raises the budget, or fails, as the budget says.
     pub async fn reserve(&self, bound: Charge) -> Result<Reservation, Failure> {
-        let place = self.0.reporter.reserve(Charge { certainty: Certainty::Bound, ..bound }).await?;
-        Ok(Reservation { reporter: Arc::clone(&self.0.reporter), place })
+        let place = self.attempt.reporter.reserve(Charge { certainty: Certainty::Bound, ..bound }).await?;
+        Ok(Reservation { reporter: Arc::clone(&self.attempt.reporter), place })
     }
 
     /// What the attempt has spent so far.
     pub fn spent(&self) -> Spent {
-        self.0.reporter.spent()
+        self.attempt.reporter.spent()
     }
 
     /// The W3C `traceparent` for requests of this attempt.
     pub fn traceparent(&self) -> String {
-        Traceparent { trace: self.0.run.trace, span: self.span_id() }.to_string()
+        Traceparent { trace: self.attempt.run.trace, span: self.span_id() }.to_string()
     }
 
     /// The `tracing` span that an attempt's logs stand in: run, step, attempt, and the ids of its span in the run's
     /// trace, under the target [`LOG_TARGET`](crate::LOG_TARGET).
     pub fn log_span(&self) -> tracing::Span {
-        let AttemptInfo { run, step, nth, attempt, .. } = &*self.0;
+        let AttemptInfo { run, step, nth, attempt, .. } = &*self.attempt;
         tracing::info_span!(
             target: crate::LOG_TARGET,
             "attempt",
@@ -253,18 +269,18 @@ impl StepContext {
 
     /// The trace that the run belongs to.
     pub fn trace_id(&self) -> [u8; 16] {
-        self.0.run.trace
+        self.attempt.run.trace
     }
 
     /// The attempt's span in that trace.
     pub fn span_id(&self) -> SpanId {
-        let AttemptInfo { run, step, nth, attempt, .. } = &*self.0;
+        let AttemptInfo { run, step, nth, attempt, .. } = &*self.attempt;
         SpanId::of(run.run, run.rewinds, SpanOf::Attempt { step, nth: *nth, attempt: *attempt })
     }
 }
 
 impl fmt::Debug for StepContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attempt {} at {} of {}", self.0.attempt, self.0.step, self.0.run.run)
+        write!(f, "attempt {} at {} of {}", self.attempt.attempt, self.attempt.step, self.attempt.run.run)
     }
 }

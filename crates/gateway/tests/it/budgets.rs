@@ -1,28 +1,28 @@
 //! What is refused before it is sent, and that nobody gets past it together.
 
 use futures_util::future::join_all;
+use midwatch_simulator::{Cue, Reply};
 use midwatch_workflow::{Class, Money};
 use serde_json::Value;
 
 use crate::stage::{CLIENT_KEY, Stage, hello, start};
 
-/// What the provider bills at the prices of `gpt-4o-mini`: $0.15 and $0.60 for a million.
+/// What the provider bills at the prices of `gpt-4o`: $2.50 and $10 for a million.
 async fn invoice(stage: &Stage) -> Money {
-    let picos = stage
-        .bills()
-        .await
-        .iter()
-        .map(|entry| entry.billed.input * 150_000 + entry.billed.output * 600_000)
-        .sum();
-    Money::from_picos(picos)
+    let entries = stage.bills().await;
+    let picos = entries.iter().map(|entry| entry.billed.input * 2_500_000 + entry.billed.output * 10_000_000);
+    Money::from_picos(picos.sum())
 }
 
 #[tokio::test]
-async fn five_hundred_calls_at_once_do_not_spend_more_than_the_budget() {
-    // About two hundred calls of this size fit in.
-    let stage = start("[budgets.run]\nusd = \"0.01\"\n").await;
+async fn five_hundred_calls_at_once_do_not_spend_more_than_their_dollar() {
+    let stage = start("[budgets.run]\nusd = \"1.00\"\n").await;
+    // Each costs about a cent, so a hundred of them fit in.
+    stage.simulator.script([Cue::anywhere().reply(Reply::text("fog ".repeat(900))).always()]);
+    let mut body = hello(false);
+    (body["model"], body["max_tokens"]) = ("gpt-4o".into(), 1_000.into());
     let ask = async |_: usize| {
-        let answer = stage.chat("dollar", &hello(false)).send().await.unwrap();
+        let answer = stage.chat("dollar", &body).send().await.unwrap();
         (
             answer.status().as_u16(),
             answer.headers().get("x-should-retry").cloned(),
@@ -40,9 +40,9 @@ async fn five_hundred_calls_at_once_do_not_spend_more_than_the_budget() {
     assert_eq!(refused.1.as_ref().unwrap(), "false");
     let body: Value = serde_json::from_str(&refused.2).unwrap();
     assert_eq!(body["error"]["code"], "budget_exceeded");
-    let limit = Money::from_cents(1);
+    let limit = Money::from_cents(100);
     let (invoice, booked) = (invoice(&stage).await, stage.run("dollar").spent.cost);
-    assert!(invoice <= limit, "{invoice}");
+    assert!(invoice <= limit && invoice > Money::from_cents(50), "{invoice}");
     assert_eq!(invoice, booked);
     assert!(
         stage.attempts("dollar").iter().any(|a| a.failure.as_ref().is_some_and(|f| f.class == Class::Budget))

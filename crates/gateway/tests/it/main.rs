@@ -4,6 +4,7 @@
 mod budgets;
 mod dedup;
 mod identity;
+mod orders;
 mod protect;
 mod proxy;
 mod security;

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use midwatch_journal::Board;
 use midwatch_simulator::{Cue, Fault, RetryAfter};
 use midwatch_workflow::{Class, EventKind};
 
-use crate::stage::{billed, hello, start, tokens};
+use crate::stage::{Stage, billed, hello, start, tokens};
 
 const PROTECT: &str = "mode = \"protect\"\n";
 
@@ -87,4 +88,39 @@ async fn while_an_upstream_cools_down_nobody_calls_it_and_whoever_waits_too_long
     assert!((20..=34).contains(&wait), "{wait}");
     assert!(answer.text().await.unwrap().contains("cooling_down"));
     assert_eq!(stage.bills().await.len(), 1, "the second call was not sent");
+}
+
+#[tokio::test]
+async fn a_closed_gate_is_seen_by_other_processes_and_holds_after_a_restart() {
+    let settings = "mode = \"protect\"\n[retry]\nattempts = 1\nheld = \"50ms\"\n";
+    let stage = start(settings).await;
+    let after = RetryAfter::Seconds(120.0);
+    stage
+        .simulator
+        .script([Cue::anywhere().model("gpt-4o-mini").fault(Fault::RateLimited { retry_after: after })]);
+    let ask = async |stage: &Stage, run: &str| {
+        stage.chat(run, &hello(false)).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask(&stage, "first").await, 429);
+    // What `show`, `why` and the console read; the target is that of the run's attempts.
+    let target = stage.run("first").target.unwrap();
+    assert_eq!(target, "openai:gpt-4o-mini");
+    let closed = async {
+        loop {
+            let board = Board::read(&stage.db()).unwrap();
+            let gate = board.as_ref().and_then(|board| board.gate(&target));
+            if gate.is_some_and(|gate| gate.state.closed.is_some()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), closed).await.unwrap();
+    let mut other = hello(false);
+    other["model"] = "gpt-4o".into();
+    let answer = stage.chat("other", &other).send().await.unwrap();
+    assert_eq!(answer.status(), 200, "another model has limits of its own");
+    let stage = stage.restart(settings).await;
+    assert_eq!(ask(&stage, "second").await, 429);
+    assert_eq!(stage.bills().await.len(), 2, "the gate that was known kept it back");
 }
