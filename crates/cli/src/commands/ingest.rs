@@ -2,12 +2,12 @@
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use midwatch_ingest::{Access, Ingest as Intake, Options, now};
+use midwatch_ingest::{Access, Ingest as Collector, Options, now};
 use midwatch_providers::Prices;
 use midwatch_recorder::{Options as Recording, Recorder};
 use serde_json::json;
@@ -66,37 +66,31 @@ pub(crate) struct Ingest {
 impl Ingest {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         let access = self.access()?;
-        let recording = Recording { held: self.give_up, ..Recording::new(worker()) };
-        let recorder = Recorder::open(&global.db, recording, now()).map_err(plain)?;
         let options = Options {
             workflow: self.workflow.clone(),
             keeps_content: self.keep_content,
             settle: self.settle,
             ..Options::default()
         };
-        let ingest = Intake::new(recorder.clone(), self.prices()?, options);
+        let prices = self.prices()?;
+        let intake = Intake::open(&global.db, access, Settings { options, prices, give_up: self.give_up })?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build()?;
-        let served = runtime.block_on(self.serve(&ingest, access, out));
+        let served = runtime.block_on(self.serve(&intake, out));
         // Requests under way end before the journal is closed.
         drop(runtime);
-        recorder.close().map_err(plain)?;
+        intake.close()?;
         served.map(|()| Exit::Done)
     }
 
-    async fn serve(&self, ingest: &Intake, access: Access, out: &mut Out) -> anyhow::Result<()> {
-        let (http, grpc) = (bind(self.listen).await?, bind(self.grpc).await?);
+    async fn serve(&self, intake: &Intake, out: &mut Out) -> anyhow::Result<()> {
+        let doors = Doors::open(self.listen, self.grpc).await?;
         // Before anybody knows the address: whoever does may stop it at once.
         let mut stop = Stop::listen()?;
-        announce(http.local_addr()?, grpc.local_addr()?, out)?;
-        let http = axum::serve(http, ingest.router(access.clone())).into_future();
-        let grpc = axum::serve(grpc, ingest.grpc(access).prepare().into_axum_router()).into_future();
+        announce(&doors, out)?;
         tokio::select! {
-            served = http => served?,
-            served = grpc => served?,
-            () = tend(ingest) => {}
-            () = stop.told() => {}
+            served = intake.serve(doors) => served,
+            () = stop.told() => Ok(()),
         }
-        Ok(())
     }
 
     fn access(&self) -> Result<Access, Error> {
@@ -123,12 +117,77 @@ impl Ingest {
     }
 }
 
+/// How traces are taken in.
+pub(super) struct Settings {
+    options: Options,
+    prices: Prices,
+    give_up: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { options: Options::default(), prices: Prices::bundled(), give_up: GIVE_UP }
+    }
+}
+
+/// After so long without a word a run is given up.
+const GIVE_UP: Duration = Duration::from_secs(3600);
+
+/// Takes traces in, into a journal that it owns.
+pub(super) struct Intake {
+    ingest: Collector,
+    access: Access,
+}
+
+/// Where traces are taken in.
+pub(super) struct Doors {
+    http: TcpListener,
+    grpc: TcpListener,
+}
+
+impl Doors {
+    pub(super) async fn open(http: SocketAddr, grpc: SocketAddr) -> anyhow::Result<Self> {
+        Ok(Self { http: bind(http).await?, grpc: bind(grpc).await? })
+    }
+
+    /// The addresses, of HTTP and of gRPC.
+    pub(super) fn urls(&self) -> std::io::Result<(String, String)> {
+        Ok((format!("http://{}", self.http.local_addr()?), format!("http://{}", self.grpc.local_addr()?)))
+    }
+}
+
+impl Intake {
+    /// Takes the journal, which is made if it is not there.
+    pub(super) fn open(db: &Path, access: Access, settings: Settings) -> anyhow::Result<Self> {
+        let recording = Recording { held: settings.give_up, ..Recording::new(worker()) };
+        let recorder = Recorder::open(db, recording, now()).map_err(plain)?;
+        Ok(Self { ingest: Collector::new(recorder, settings.prices, settings.options), access })
+    }
+
+    /// Takes in what comes, and looks after it.
+    pub(super) async fn serve(&self, doors: Doors) -> anyhow::Result<()> {
+        let http = axum::serve(doors.http, self.ingest.router(self.access.clone())).into_future();
+        let grpc = self.ingest.grpc(self.access.clone()).prepare().into_axum_router();
+        tokio::select! {
+            served = http => served?,
+            served = axum::serve(doors.grpc, grpc).into_future() => served?,
+            () = tend(&self.ingest) => {}
+        }
+        Ok(())
+    }
+
+    /// Writes everything and gives the journal back.
+    pub(super) fn close(&self) -> anyhow::Result<()> {
+        self.ingest.recorder().close().map_err(plain)
+    }
+}
+
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Looks after what has come in, once a second, for ever.
-async fn tend(ingest: &Intake) {
+async fn tend(ingest: &Collector) {
     let mut every = interval(Duration::from_secs(1));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -156,12 +215,12 @@ fn plain(error: midwatch_recorder::Error) -> anyhow::Error {
     }
 }
 
-fn announce(http: SocketAddr, grpc: SocketAddr, out: &mut Out) -> std::io::Result<()> {
+fn announce(doors: &Doors, out: &mut Out) -> std::io::Result<()> {
+    let (http, grpc) = doors.urls()?;
     if out.is_json {
-        return out
-            .json(&json!({"http_url": format!("http://{http}"), "grpc_url": format!("http://{grpc}")}));
+        return out.json(&json!({"http_url": http, "grpc_url": grpc}));
     }
-    out.line(format_args!("export OTEL_EXPORTER_OTLP_ENDPOINT=http://{http}"))?;
-    out.line(format_args!("# or by gRPC: http://{grpc}"))?;
+    out.line(format_args!("export OTEL_EXPORTER_OTLP_ENDPOINT={http}"))?;
+    out.line(format_args!("# or by gRPC: {grpc}"))?;
     out.line(format_args!("{FAINT}# Ctrl-C ends it{FAINT:#}"))
 }
