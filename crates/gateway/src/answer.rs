@@ -83,24 +83,49 @@ pub(crate) fn head(status: StatusCode, upstream: &HeaderMap) -> Response<()> {
     response
 }
 
+const RUN: HeaderName = HeaderName::from_static("x-midwatch-run");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-midwatch-attempts");
+const COST: HeaderName = HeaderName::from_static("x-midwatch-cost-usd");
+const TOKENS: HeaderName = HeaderName::from_static("x-midwatch-tokens");
+
 /// Adds which run the call belongs to, and what its attempts cost if that is known already.
 pub(crate) fn add(headers: &mut HeaderMap, run: RunId, attempts: u32, charges: Option<&[Charge]>) {
-    const RUN: HeaderName = HeaderName::from_static("x-midwatch-run");
-    const ATTEMPTS: HeaderName = HeaderName::from_static("x-midwatch-attempts");
-    const COST: HeaderName = HeaderName::from_static("x-midwatch-cost-usd");
-    const TOKENS: HeaderName = HeaderName::from_static("x-midwatch-tokens");
-    let mut set = |name, text: String| {
-        if let Ok(value) = HeaderValue::try_from(text) {
-            headers.insert(name, value);
-        }
-    };
-    set(RUN, run.to_string());
-    set(ATTEMPTS, attempts.to_string());
-    let Some(charges) = charges else { return };
+    set(headers, RUN, run.to_string());
+    set(headers, ATTEMPTS, attempts.to_string());
+    if let Some(charges) = charges {
+        add_spent(headers, charges);
+    }
+}
+
+fn add_spent(headers: &mut HeaderMap, charges: &[Charge]) {
     let mut spent = Spent::default();
     spent.add_all(charges);
-    set(TOKENS, spent.usage.tokens().to_string());
+    set(headers, TOKENS, spent.usage.tokens().to_string());
     if let Some(cost) = cost(charges) {
-        set(COST, cost.to_string().trim_start_matches('$').to_owned());
+        set(headers, COST, cost.to_string().trim_start_matches('$').to_owned());
     }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, text: String) {
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// Whether the client has said that it reads trailers.
+pub(crate) fn takes_trailers(client: &HeaderMap) -> bool {
+    let said = client.get_all(header::TE).into_iter().filter_map(|value| value.to_str().ok());
+    said.flat_map(|names| names.split(',')).any(|name| name.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// Says which trailers will follow.
+pub(crate) fn announce_trailers(headers: &mut HeaderMap) {
+    headers.insert(header::TRAILER, HeaderValue::from_static("x-midwatch-cost-usd, x-midwatch-tokens"));
+}
+
+/// What a stream cost, for the trailers.
+pub(crate) fn trailers(charges: &[Charge]) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(2);
+    add_spent(&mut trailers, charges);
+    trailers
 }

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::answer::{self, Answer, Flow, add};
 use crate::asked::Asked;
 use crate::bill::{Bill, Cost, Settled, cost};
+use crate::bodies;
 use crate::budget::{Claim, Payer};
 use crate::config::{Durability, Mode};
 use crate::refusal::{Refusal, SHOULD_RETRY};
@@ -41,6 +42,8 @@ pub(crate) struct Call {
     /// The client's own span.
     pub(crate) span: Option<String>,
     pub(crate) run_usd: Option<Money>,
+    /// Whether what a stream cost may be said after it.
+    pub(crate) takes_trailers: bool,
     /// As they go upstream.
     pub(crate) headers: HeaderMap,
     pub(crate) upstream: Arc<Upstream>,
@@ -199,10 +202,13 @@ fn begin(
 }
 
 fn new_attempt(wire: &Wire, call: &Call, bound: &Charge) -> NewAttempt {
-    let input = json!({
+    let mut input = json!({
         "model": call.asked.model, "stream": call.asked.is_stream, "bytes": call.asked.body.len(),
         "upstream": call.upstream.name,
     });
+    if let Some(request) = bodies::kept(&wire.config.bodies, &call.asked.body) {
+        input["request"] = request.into();
+    }
     NewAttempt {
         input: Payload::of(&input).ok(),
         target: Some(call.target.clone()),
@@ -348,6 +354,10 @@ async fn stream(
     }
     let mut head = answer::head(parts.status, &parts.headers);
     add(head.headers_mut(), call.book.run(), tally.attempts, None);
+    if call.takes_trailers {
+        answer::announce_trailers(head.headers_mut());
+        tap.add_trailers(std::mem::take(&mut tally.charges));
+    }
     Outcome::Answered(head.map(|()| Flow::Stream(Box::new(tap))))
 }
 
@@ -400,7 +410,8 @@ async fn whole(
     if let Some(failure) = failed_answer(call.upstream.provider(), &value) {
         bill.fail(failure, Cost::Known(charges.clone()));
     } else {
-        bill.succeed(output(&parts, &value), charges.clone());
+        let answer = bodies::kept(&wire.config.bodies, &body);
+        bill.succeed(output(&parts, &value, answer), charges.clone());
     }
     tally.charges.extend(charges);
     let mut response = response;
@@ -409,12 +420,13 @@ async fn whole(
 }
 
 /// What is kept of an answer: by which its provider finds it again, and by which spans and calls are known to be one.
-fn output(parts: &http::response::Parts, body: &Value) -> Payload {
+fn output(parts: &http::response::Parts, body: &Value, answer: Option<String>) -> Payload {
     let request_id =
         ["x-request-id", "request-id"].iter().find_map(|name| parts.headers.get(*name)?.to_str().ok());
     let mut kept = Map::new();
     kept.extend(request_id.map(|id| ("request_id".to_owned(), id.into())));
     kept.extend(body["id"].as_str().map(|id| ("response_id".to_owned(), id.into())));
+    kept.extend(answer.map(|answer| ("answer".to_owned(), answer.into())));
     if kept.is_empty() { Payload::null() } else { Payload::of(&kept).unwrap_or_else(|_| Payload::null()) }
 }
 

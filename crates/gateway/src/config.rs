@@ -43,6 +43,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How repeats are recognised.
     pub dedup: Dedup,
+    /// What of requests and answers stands in the journal.
+    pub bodies: Bodies,
     /// How failures are retried under `protect`.
     pub retry: Retry,
     /// What may be spent.
@@ -68,6 +70,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             dedup: Dedup::default(),
+            bodies: Bodies::default(),
             retry: Retry::default(),
             budgets: Budgets::default(),
             upstreams: BTreeMap::new(),
@@ -183,6 +186,24 @@ impl Default for Dedup {
             answer_bytes: 4 << 20,
             on_unknown: OnUnknown::default(),
         }
+    }
+}
+
+/// What of requests and answers stands in the journal.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bodies {
+    /// Whether anything of them does.
+    pub keep: bool,
+    /// The most characters of each.
+    pub chars_max: usize,
+    /// JSON fields whose values are hidden, whatever is in them; what looks like a credential is hidden anywhere.
+    pub redact: Vec<String>,
+}
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self { keep: false, chars_max: 4_000, redact: Vec::new() }
     }
 }
 

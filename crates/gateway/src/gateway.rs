@@ -150,11 +150,12 @@ impl Gateway {
         let caller = Caller::of(route.run.as_deref(), &headers);
         let tenant = shared.tenant(guest, &caller);
         let run = shared.run(guest, &caller, tenant.clone(), peer, &headers).await?;
-        let call = Call {
+        let mut call = Call {
             rest: route.rest,
             step: caller.step.map_or(Name::Borrowed(route.endpoint.step()), Name::Owned),
             span: caller.span,
             run_usd: caller.run_usd,
+            takes_trailers: answer::takes_trailers(&headers),
             target: upstream.target(asked.model.as_deref(), &headers).into(),
             headers: upstream.headers(&headers),
             method,
@@ -167,6 +168,8 @@ impl Gateway {
             Some(dedup) => dedup.key(&headers, &call, caller.run.is_some())?,
             None => None,
         };
+        // An answer that others may get too is kept as it is.
+        call.takes_trailers &= key.is_none();
         // In a task of its own: a client that goes away must not leave the books open.
         let shared = Arc::clone(shared);
         let task = match key {

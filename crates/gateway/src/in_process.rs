@@ -248,6 +248,7 @@ impl Desk {
             step: Name::Owned(seat.cx().step().to_owned()),
             span: None,
             run_usd: None,
+            takes_trailers: answer::takes_trailers(&parts.headers),
             headers: upstream.headers(&parts.headers),
             method: parts.method,
             upstream,

@@ -15,6 +15,7 @@ mod answer;
 mod asked;
 mod bill;
 mod board;
+mod bodies;
 mod budget;
 mod call;
 mod caller;

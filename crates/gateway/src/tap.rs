@@ -13,11 +13,11 @@ use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use midwatch_providers::{SseParser, StreamMeter, failed_event};
-use midwatch_workflow::{Class, Failure, Payload};
+use midwatch_workflow::{Charge, Class, Failure, Payload};
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::answer::BoxError;
+use crate::answer::{BoxError, trailers};
 use crate::bill::{Bill, Cost, Settled};
 use crate::config::Dialect;
 use crate::events::Events;
@@ -46,6 +46,8 @@ pub(crate) struct Tap {
     failure: Option<Failure>,
     /// What the provider calls the answer.
     response_id: Option<String>,
+    /// What earlier attempts cost, and in the end this one, if the client is to be told after the stream.
+    spent: Option<Vec<Charge>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +95,13 @@ impl Tap {
             is_complete: false,
             failure: None,
             response_id: None,
+            spent: None,
         }
+    }
+
+    /// Tells the client after the stream what it cost, these charges of earlier attempts among it.
+    pub(crate) fn add_trailers(&mut self, earlier: Vec<Charge>) {
+        self.spent = Some(earlier);
     }
 
     /// Waits until there is something to send, and says what it failed with if it failed before.
@@ -132,7 +140,10 @@ impl Tap {
             }
             match self.state {
                 State::Flows => {}
-                State::Ends | State::Over => return Poll::Ready(None),
+                State::Ends | State::Over => {
+                    let spent = self.spent.take();
+                    return Poll::Ready(spent.map(|spent| Ok(Frame::trailers(trailers(&spent)))));
+                }
                 State::Breaks => {
                     self.state = State::Over;
                     return Poll::Ready(Some(Err("the upstream's stream broke".into())));
@@ -247,7 +258,7 @@ impl Tap {
         self.failure = self.failure.take().or(failure);
         match self.failure.clone() {
             None => {
-                let charge = self.bill.of_stream(&self.meter);
+                let charge = self.charge();
                 let output = self.response_id.as_ref().map(|id| Payload::of(&json!({"response_id": id})));
                 let output = output.and_then(Result::ok).unwrap_or_else(Payload::null);
                 self.bill.succeed(output, vec![charge]);
@@ -258,8 +269,17 @@ impl Tap {
         }
     }
 
-    fn settle_failed(&mut self, failure: Failure) -> Settled {
+    /// What it has used so far.
+    fn charge(&mut self) -> Charge {
         let charge = self.bill.of_stream(&self.meter);
+        if let Some(spent) = &mut self.spent {
+            spent.push(charge.clone());
+        }
+        charge
+    }
+
+    fn settle_failed(&mut self, failure: Failure) -> Settled {
+        let charge = self.charge();
         self.bill.fail(failure, Cost::Known(vec![charge]))
     }
 }

@@ -204,6 +204,26 @@ fn spans_one_by_one_make_the_same_books_as_all_at_once_and_the_run_is_seen_from_
 }
 
 #[test]
+fn spans_that_come_after_a_restart_for_a_run_that_has_ended_leave_it_ended_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("midwatch.db");
+    let mut early = graph();
+    let late = early.split_off(4);
+    let ingest = open(&path, Options::default());
+    ingest.take(&batch([early, vec![late[2].clone()]].concat()), at(4_000)).unwrap();
+    assert_eq!(only_run(&ingest, &path).attempts, 2);
+    ingest.recorder().close().unwrap();
+    drop(ingest);
+    let ingest = open(&path, Options::default());
+    ingest.take(&batch(late[..2].to_vec()), at(60_000)).unwrap();
+    ingest.tend(at(61_000));
+    ingest.recorder().tend(at(61_000));
+    let run = only_run(&ingest, &path);
+    assert_eq!((run.attempts, run.spent.cost), (3, Money::from_cents(750)), "they are booked");
+    assert_eq!((run.status, run.ended_at), (Status::Completed, Some(at(3_100))));
+}
+
+#[test]
 fn a_death_between_two_batches_loses_nothing_and_counts_nothing_twice() {
     let spans = graph();
     for cut in 1..spans.len() {

@@ -16,6 +16,7 @@ pub struct Attempt {
     op: OpId,
     use_of: Use,
     upto: u64,
+    trace: [u8; 16],
     /// How often the run was taken up again before.
     rewinds: u32,
     begun: Timestamp,
@@ -25,9 +26,9 @@ pub struct Attempt {
 impl Attempt {
     pub(crate) fn new(run: Run, op: OpId, use_of: Use, upto: u64) -> Self {
         let state = run.cell.lock();
-        let (begun, rewinds) = (state.touched, state.rewinds);
+        let (begun, trace, rewinds) = (state.touched, state.trace, state.rewinds);
         drop(state);
-        Self { run, op, use_of, upto, rewinds, begun, is_ended: false }
+        Self { run, op, use_of, upto, trace, rewinds, begun, is_ended: false }
     }
 
     /// The run.
@@ -44,7 +45,7 @@ impl Attempt {
     pub fn traceparent(&self) -> Traceparent {
         let Use { step, nth, attempt } = &self.use_of;
         let of = SpanOf::Attempt { step, nth: *nth, attempt: *attempt };
-        Traceparent { trace: *self.run.id().as_bytes(), span: SpanId::of(self.run.id(), self.rewinds, of) }
+        Traceparent { trace: self.trace, span: SpanId::of(self.run.id(), self.rewinds, of) }
     }
 
     /// Waits until its beginning is synced in the journal: it outlives the machine then.

@@ -404,6 +404,13 @@ impl Shared {
             self.end_if_cancelled(cell, &mut state, now);
             if !state.is_held && silence >= self.options.idle {
                 self.end(cell, &mut state);
+            } else if state.is_held
+                && let Some(told) = state.end_as_before()
+            {
+                // Whoever says when it is over has said so: this came late.
+                if let Err(error) = self.told(cell, &mut state, &told) {
+                    tracing::error!(run = %cell.id, %error, "the end of a run is not on record");
+                }
             } else if state.is_held && silence >= self.options.held && !state.is_ended() {
                 self.give_up(cell, &mut state, now);
             }

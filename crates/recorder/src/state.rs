@@ -42,7 +42,11 @@ pub(crate) struct RunState {
     pub(crate) is_held: bool,
     pub(crate) orders: Orders,
     last: Option<(u64, Ended)>,
+    /// How and when the run ended last, also if it was taken up since.
+    ended: Option<(RunResult, Timestamp)>,
     ops: u32,
+    /// The trace that it belongs to.
+    pub(crate) trace: [u8; 16],
     /// How often the run was taken up again.
     pub(crate) rewinds: u32,
     /// How many events the journal was given.
@@ -98,6 +102,7 @@ impl RunState {
     pub(crate) fn begin(start: RunStarted, at: Timestamp) -> (Self, Told) {
         let mut state = Self::at(Fold::begin(&start, at), at);
         state.is_held = Ids::of(&start.input).held;
+        state.trace = start.trace();
         let event = Event { at, kind: EventKind::RunStarted(Box::new(start)) };
         let told = state.put(1, &[event]);
         (state, told)
@@ -111,6 +116,9 @@ impl RunState {
         state.written = events.len() as u64;
         for (number, event) in (1..).zip(events) {
             state.learn(number, &event.kind);
+            if let EventKind::RunEnded { result } = &event.kind {
+                state.ended = Some((result.clone(), event.at));
+            }
         }
         let end = events.iter().rposition(|event| matches!(event.kind, EventKind::RunEnded { .. }));
         if let Some(end) = end.filter(|_| state.is_ended()) {
@@ -133,7 +141,9 @@ impl RunState {
             is_held: false,
             orders: Orders::default(),
             last: None,
+            ended: None,
             ops: 0,
+            trace: [0; 16],
             rewinds: 0,
             written: 0,
             unwritten: Unwritten::default(),
@@ -149,7 +159,10 @@ impl RunState {
         self.orders.learn(kind);
         self.ops = self.ops.max(kind.op().map_or(0, |op| op.0));
         match kind {
-            EventKind::RunStarted(start) => self.is_held = Ids::of(&start.input).held,
+            EventKind::RunStarted(start) => {
+                self.is_held = Ids::of(&start.input).held;
+                self.trace = start.trace();
+            }
             EventKind::AttemptScheduled(asked) => {
                 let ids = asked.input.as_ref().map(Ids::of).unwrap_or_default();
                 let uses = self.uses.entry(asked.step.to_string()).or_default();
@@ -377,7 +390,14 @@ impl RunState {
         }
         let result = result.unwrap_or_else(|| self.outcome());
         self.before_end = Some((self.fold.summary.events, Box::new(self.fold.clone())));
+        self.ended = Some((result.clone(), at));
         Some(self.tell(vec![EventKind::RunEnded { result }], at))
+    }
+
+    /// Ends a run again that was taken up only for what had happened before its end; `None` unless that is so.
+    pub(crate) fn end_as_before(&mut self) -> Option<Told> {
+        let (result, at) = self.ended.clone().filter(|(_, at)| self.touched <= *at)?;
+        self.end(Some(result), at)
     }
 
     /// A run whose last attempt failed has failed.

@@ -54,6 +54,20 @@ async fn a_trace_is_a_run_of_its_own_and_the_upstream_is_told_the_attempts_span(
 }
 
 #[tokio::test]
+async fn a_named_run_joins_the_trace_that_its_first_call_brings() {
+    let stage = start("").await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let asked = stage.chat("thread-7", &hello(false));
+    let asked = asked.header("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    assert_eq!(asked.send().await.unwrap().status(), 200);
+    let run = stage.run("thread-7").run;
+    assert_ne!(run.to_string(), trace);
+    let told = stage.bills().await.remove(0).traceparent.unwrap();
+    let attempt = SpanOf::Attempt { step: "chat", nth: 1, attempt: 1 };
+    assert_eq!(told, format!("00-{trace}-{}-01", SpanId::of(run, 0, attempt)));
+}
+
+#[tokio::test]
 async fn a_virtual_key_lets_in_says_the_tenant_and_is_not_passed_on() {
     let stage = start("[keys.team-a]\nkey_env = \"CLIENT\"\nworkflow = \"agents\"\n").await;
     let ask = |key: &'static str| {

@@ -10,6 +10,7 @@ use midwatch_observe::why::{Owner, Verdict};
 use midwatch_simulator::{Cue, Fault, RetryAfter};
 use midwatch_workflow::{Certainty, Class};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::stage::{billed, hello, start, tokens};
 
@@ -60,6 +61,30 @@ async fn a_stream_passes_and_usage_that_was_not_asked_for_is_taken_out_again() {
     }
     let booked: u64 = ["plain", "asked"].iter().map(|run| tokens(&stage.attempt(run).charges)).sum();
     assert_eq!(booked, billed(&stage.bills().await));
+}
+
+#[tokio::test]
+async fn who_reads_trailers_is_told_what_a_stream_cost() {
+    let stage = start("").await;
+    let (address, body) = (stage.base.trim_start_matches("http://").to_owned(), hello(true).to_string());
+    for (te, is_told) in [("te: trailers\r\n", true), ("", false)] {
+        let run = if is_told { "told" } else { "untold" };
+        let request = format!(
+            "POST /run/{run}/v1/chat/completions HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{te}\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (_, after) = answer.rsplit_once("\r\n0\r\n").unwrap();
+        let charge = stage.attempt(run).charges[0].clone();
+        let cost = charge.cost.unwrap().to_string();
+        let told = format!("x-midwatch-cost-usd: {}", cost.trim_start_matches('$'));
+        assert_eq!(after.contains(&told), is_told, "{answer}");
+        assert_eq!(after.contains(&format!("x-midwatch-tokens: {}", charge.usage.tokens())), is_told);
+    }
 }
 
 #[tokio::test]
