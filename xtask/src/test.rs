@@ -68,9 +68,10 @@ const CHECKS: [Check; 7] = [
         arguments: &[
             "test",
             "--package=midwatch",
-            "--features=async-openai,genai",
+            "--features=async-openai,genai,rig",
             "--test=async_openai",
             "--test=genai",
+            "--test=rig",
         ],
         environment: &[],
     },

@@ -48,6 +48,8 @@ pub mod receiver;
 #[cfg(feature = "restate")]
 mod restate;
 pub mod retry;
+#[cfg(feature = "rig")]
+pub mod rig;
 mod run;
 #[cfg(feature = "temporal")]
 mod temporal;

@@ -12,6 +12,8 @@ pub use reqwest::{self, Method};
 
 pub(crate) use client::{now, shared_unredirected};
 pub use request::HttpRequest;
+#[cfg(feature = "rig")]
+pub(crate) use request::error_body;
 #[cfg(feature = "genai")]
 pub(crate) use request::key_part;
 pub use response::HttpResponse;
@@ -61,7 +63,7 @@ impl Http {
     }
 
     /// A request that somebody else put together.
-    #[cfg(feature = "async-openai")]
+    #[cfg(any(feature = "async-openai", feature = "rig"))]
     pub(crate) fn built(&self, request: reqwest::Request) -> HttpRequest {
         HttpRequest::built(self.cx.clone(), self.client.clone(), request)
     }

@@ -37,7 +37,7 @@ impl HttpRequest {
         Self { request: client.map(|client| client.request(method, url)), provider: None, key, cx }
     }
 
-    #[cfg(feature = "async-openai")]
+    #[cfg(any(feature = "async-openai", feature = "rig"))]
     pub(super) fn built(
         cx: StepContext,
         client: Result<reqwest::Client, Arc<Failure>>,
@@ -129,6 +129,23 @@ impl HttpRequest {
     /// Whatever is no success (2xx), classified; see [`classify`]. Before anything was sent the failure is not ambiguous.
     /// What an error says it used is booked on the attempt.
     pub async fn send(self) -> Result<HttpResponse, Failure> {
+        let cx = self.cx.clone();
+        let (mut response, provider) = self.exchange().await?;
+        if response.status().is_success() {
+            return Ok(HttpResponse::new(response, provider));
+        }
+        let body = error_body(&mut response).await;
+        let status = response.status().as_u16();
+        let answer = Answer { provider, status, headers: response.headers(), body: &body };
+        let mut failure = classify(&answer, now());
+        for charge in std::mem::take(&mut failure.charges) {
+            cx.charge(priced(charge));
+        }
+        Err(failure)
+    }
+
+    /// Sends it and waits for the head of the answer, whatever that is; gives whose answer it is, too.
+    pub(crate) async fn exchange(self) -> Result<(Response, Provider), Failure> {
         let Self { cx, request, provider, key } = self;
         let request = request.map_err(Arc::unwrap_or_clone)?;
         let (client, request) = request.build_split();
@@ -139,14 +156,7 @@ impl HttpRequest {
         if let Some(headroom) = headroom(response.headers(), now()) {
             cx.headroom(headroom);
         }
-        if response.status().is_success() {
-            return Ok(HttpResponse::new(response, provider));
-        }
-        let mut failure = failed(response, provider).await;
-        for charge in std::mem::take(&mut failure.charges) {
-            cx.charge(priced(charge));
-        }
-        Err(failure)
+        Ok((response, provider))
     }
 }
 
@@ -199,7 +209,7 @@ fn fitted(key: String) -> String {
 }
 
 /// Reads what an error says, and no more than it should say. If that fails, the status is enough.
-async fn failed(mut response: Response, provider: Provider) -> Failure {
+pub(crate) async fn error_body(response: &mut Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         let room = ERROR_BYTES_MAX - body.len();
@@ -208,6 +218,5 @@ async fn failed(mut response: Response, provider: Provider) -> Failure {
             break;
         }
     }
-    let status = response.status().as_u16();
-    classify(&Answer { provider, status, headers: response.headers(), body: &body }, now())
+    body
 }

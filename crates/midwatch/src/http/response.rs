@@ -18,7 +18,7 @@ impl HttpResponse {
     /// The largest body that is read whole, in bytes; larger ones are read by [`HttpResponse::chunk`].
     pub const BODY_BYTES_MAX: usize = 64 << 20;
 
-    pub(super) fn new(response: reqwest::Response, provider: Provider) -> Self {
+    pub(crate) fn new(response: reqwest::Response, provider: Provider) -> Self {
         Self { response, provider }
     }
 

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use midwatch_providers::{Report, StreamMeter, estimate_input, usage_of};
+use midwatch_providers::{Provider, Report, StreamMeter, estimate_input, usage_of};
 use midwatch_workflow::{Certainty, Charge, Failure, Reservation, StepContext};
 use serde_json::Value;
 
 use super::bound;
-use super::endpoint::Endpoint;
 use crate::http::now;
 use crate::prices::prices;
 
 /// A call under way. Dropped before it is settled, it books an estimate of what had come by then, or leaves the bound if
 /// nothing had.
-pub(super) struct Bill {
+pub(crate) struct Bill {
     /// `None` once it is settled.
     reservation: Option<Reservation>,
     target: String,
+    provider: Provider,
     meter: StreamMeter,
     is_begun: bool,
 }
@@ -24,33 +24,35 @@ pub(super) struct Bill {
 impl Bill {
     /// Reserves the most that the call can cost, so that it is in the journal, and within all budgets, before the call is
     /// sent.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         cx: &StepContext,
-        endpoint: &Endpoint,
+        target: &str,
+        provider: Provider,
         body: &Arc<Value>,
         output_max: u64,
     ) -> Result<Self, Failure> {
-        let reservation = bound::reserve(cx, &endpoint.target, body, output_max).await?;
+        let reservation = bound::reserve(cx, target, body, output_max).await?;
         Ok(Self {
             reservation: Some(reservation),
-            target: endpoint.target.clone(),
-            meter: StreamMeter::new(endpoint.provider(), estimate_input(body)),
+            target: target.to_owned(),
+            provider,
+            meter: StreamMeter::new(provider, estimate_input(body)),
             is_begun: false,
         })
     }
 
     /// The answer has begun: from now on what was seen counts, and no longer the bound.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.is_begun = true;
     }
 
     /// Reads an event of the stream.
-    pub(super) fn observe(&mut self, event: &Value) {
+    pub(crate) fn observe(&mut self, event: &Value) {
         self.meter.observe_value(event);
     }
 
     /// The request came to nothing. Only if the provider may have got it and never said a word, the bound stays.
-    pub(super) fn fail(mut self, failure: &Failure) {
+    pub(crate) fn fail(mut self, failure: &Failure) {
         let is_unknown = failure.ambiguous && failure.status.is_none();
         if let Some(reservation) = self.reservation.take().filter(|_| !is_unknown) {
             reservation.release();
@@ -58,13 +60,13 @@ impl Bill {
     }
 
     /// Books what came, as well as it is known.
-    pub(super) fn settle(mut self) -> Charge {
+    pub(crate) fn settle(mut self) -> Charge {
         self.book_metered()
     }
 
     /// Books an answer that came in one piece.
-    pub(super) fn settle_whole(mut self, endpoint: &Endpoint, body: &Value, text: &str) -> Charge {
-        let report = usage_of(endpoint.provider(), body);
+    pub(crate) fn settle_whole(mut self, body: &Value, text: &str) -> Charge {
+        let report = usage_of(self.provider, body);
         let certainty = if report.is_some() { Certainty::Exact } else { Certainty::Estimated };
         let report = report.unwrap_or_else(|| {
             let (mut report, _) = self.meter.report();

@@ -22,6 +22,9 @@ mod openai;
 mod request;
 mod stream;
 
+#[cfg(feature = "rig")]
+pub(crate) use bill::Bill;
+
 pub use answer::{Answer, Finish};
 pub use bound::bound;
 pub use message::{Message, Tool, ToolCall};

@@ -190,7 +190,8 @@ impl LlmRequest {
         let Self { cx, target, base_url, key, wanted, silence, on_text } = self;
         let endpoint = Endpoint::find(&target, base_url, key, |name| std::env::var(name).ok())?;
         let body = Arc::new(wanted.body(&endpoint));
-        let mut bill = Bill::open(&cx, &endpoint, &body, wanted.output_tokens_max).await?;
+        let (provider, output_max) = (endpoint.provider(), wanted.output_tokens_max);
+        let mut bill = Bill::open(&cx, &endpoint.target, provider, &body, output_max).await?;
         let mut response = match request(&cx, &endpoint, &body).send_within(silence.first).await {
             Ok(response) => response,
             Err(failure) => {
@@ -260,7 +261,7 @@ async fn whole(endpoint: &Endpoint, response: HttpResponse, bill: Bill) -> Resul
         Dialect::OpenAi => openai::add_whole(&mut draft, &body),
         Dialect::Anthropic => anthropic::add_whole(&mut draft, &body),
     }
-    let charge = bill.settle_whole(endpoint, &body, &draft.text);
+    let charge = bill.settle_whole(&body, &draft.text);
     if let Some(failure) = failed_answer(endpoint.provider(), &body) {
         // Booked above.
         return Err(Failure { charges: Vec::new(), ..failure });
