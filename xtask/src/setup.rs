@@ -235,6 +235,19 @@ pub(crate) fn ensure_schemathesis(root: &Path) -> anyhow::Result<bool> {
     ensure_python(&folder, &["bin/schemathesis"], &[SCHEMATHESIS])
 }
 
+/// The benchmark compares the embedded engine with these.
+const PEERS: [&str; 3] = ["dbos==3.4.0", "langgraph==1.2.24", "langgraph-checkpoint-sqlite==3.1.2"];
+
+/// Installs DBOS and LangGraph into `target/tools/peers`, unless they are there.
+///
+/// Gives whether they are there; without Python they are not.
+///
+/// # Errors
+/// If Python is there and its installer fails.
+pub(crate) fn ensure_peers(root: &Path) -> anyhow::Result<bool> {
+    ensure_python(&root.join("target/tools/peers"), &["bin/dbos"], &PEERS)
+}
+
 /// The guides are tested against these versions of other people's clients and frameworks.
 const GUIDES_PYPI: [&str; 10] = [
     "anthropic==2.14.0",

@@ -43,7 +43,7 @@ pub(crate) struct SleeperOptions {
     runs: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Figures {
     steps_per_s: BTreeMap<usize, f64>,
     limit_rows_per_s: BTreeMap<usize, f64>,
@@ -58,7 +58,7 @@ struct Figures {
     fdatasync_per_s: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct LoneRun {
     p50: f64,
     p99: f64,
@@ -101,20 +101,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     std::fs::create_dir_all(&options.dir)?;
     let folder = tempfile::tempdir_in(&options.dir)?;
     let scale = if options.quick { 10 } else { 1 };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut figures = Figures {
-        steps_per_s: BTreeMap::new(),
-        limit_rows_per_s: BTreeMap::new(),
-        share_of_limit: BTreeMap::new(),
-        lone_run_ms: LoneRun { p50: 0.0, p99: 0.0 },
-        lone_commits_ms: 0.0,
-        bytes_per_step: 0.0,
-        cpu_us_per_step: BTreeMap::new(),
-        bytes_per_sleeping_run: BTreeMap::new(),
-        recover_10000_s: 0.0,
-        recover_100000_sleeping_s: 0.0,
-        fdatasync_per_s: limit::syncs_per_second(folder.path(), Duration::from_secs(2) / scale)?,
-    };
+    let runtime = runtime()?;
+    let fdatasync_per_s = limit::syncs_per_second(folder.path(), Duration::from_secs(2) / scale)?;
+    let mut figures = Figures { fdatasync_per_s, ..Figures::default() };
     if let Some(at_once) = options.only {
         throughput(&runtime, folder.path(), at_once, 40_000 / scale as usize, &mut figures)?;
         return print(&figures, options.output);
@@ -128,6 +117,34 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         sleeping(folder.path(), runs, &mut figures)?;
     }
     print(&figures, options.output)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// The figures that others are compared by.
+pub(super) struct Short {
+    pub(super) steps_per_s: f64,
+    pub(super) cpu_us_per_step: f64,
+    pub(super) lone_run_ms: f64,
+}
+
+/// Measures runs side by side, and others one at a time.
+pub(super) fn at_once_and_alone(
+    folder: &Path,
+    at_once: usize,
+    runs: usize,
+    alone: usize,
+) -> anyhow::Result<Short> {
+    let (runtime, mut figures) = (runtime()?, Figures::default());
+    lone(&runtime, folder, alone, &mut figures)?;
+    throughput(&runtime, folder, at_once, runs, &mut figures)?;
+    Ok(Short {
+        steps_per_s: figures.steps_per_s[&at_once],
+        cpu_us_per_step: figures.cpu_us_per_step[&at_once],
+        lone_run_ms: figures.lone_run_ms.p50,
+    })
 }
 
 async fn open(db: &Path) -> anyhow::Result<Arc<Midwatch>> {
@@ -262,7 +279,7 @@ struct Sleeping {
 
 #[allow(clippy::print_stdout)]
 pub(crate) fn sleepers(options: &SleeperOptions) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = runtime()?;
     let measured = runtime.block_on(async {
         let midwatch = open(&options.db).await?;
         // The first ones fill caches and pools to their size (SQLite's page cache alone is 16 MiB): the base that does not

