@@ -30,6 +30,22 @@ fn refusals() -> Vec<Case> {
         case(FAILED, Cause::NotFound, |_| with(Class::NotFound, 404)),
         case(FAILED, Cause::QuotaExhausted, |_| with(Class::QuotaExhausted, 429)),
         case(FAILED, Cause::ContentFiltered, |_| with(Class::ContentFiltered, 400)),
+        case(FAILED, Cause::UnknownFailure, |_| with(Class::Unknown, 418)),
+        case(FAILED, Cause::Stalled, |_| with(Class::Stalled, 0)),
+        case(FAILED, Cause::ReplayedFailure, |_| {
+            // It parks, and somebody decides that the failure stands.
+            let world = World::usual();
+            let replayed = refused(Class::ReplayedFailure, 500);
+            let run = world.start(with_first_call(ask(1).never(replayed)));
+            world.engine.pass(seconds(30));
+            drop(run.send(midwatch::Message::Resolve {
+                step: None,
+                resolution: midwatch::Resolution::Fail,
+                by: "ada".to_owned(),
+            }));
+            drop(run.result());
+            world.why(run.id())
+        }),
         case(FAILED, Cause::Timeout, |n| {
             World::usual().after(with_first_call(ask(1).after_hanging(5).within(5 * n)))
         }),

@@ -17,8 +17,11 @@ use std::sync::Arc;
 use midwatch_inspect::Inspector;
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_journal::{Append, Fold, Journal};
-use midwatch_observe::why::{Answer, Cause, Owner};
-use midwatch_workflow::{Event, RunId, Timestamp};
+use midwatch_observe::why::{Answer, Cause, Owner, Verdict};
+use midwatch_workflow::{Class, Event, RunId, Timestamp};
+
+use self::plan::{Act, ask, charge, refused, work};
+use self::world::{World, seconds, usual_plan, with_first_call};
 
 /// A journal with these runs alone.
 pub(crate) fn copied(runs: &[(RunId, Vec<Event>)]) -> Arc<dyn Journal> {
@@ -33,6 +36,49 @@ pub(crate) fn copied(runs: &[(RunId, Vec<Event>)]) -> Arc<dyn Journal> {
 
 pub(crate) fn ask_at(journal: &dyn Journal, at: Timestamp, owner: Owner, run: RunId) -> Answer {
     Inspector::new(journal, at, owner).why(run).unwrap()
+}
+
+/// All of these happen in one journal, and each of them is among the others' usual runs.
+#[test]
+fn incidents_in_one_journal_are_told_apart() {
+    let world = World::where_usual_times(40, usual_plan);
+    let gone_wrong = |job| with_first_call(job);
+    let busy = refused(Class::RateLimited, 429).retry_after(seconds(60));
+    let plans = [
+        (Verdict::Slow, Cause::RetryAfter, gone_wrong(ask(3).after(2, busy))),
+        (
+            Verdict::Slow,
+            Cause::RetryOverloaded,
+            gone_wrong(work(1).after(4, refused(Class::Overloaded, 529))),
+        ),
+        (Verdict::Slow, Cause::TimeoutsBurned, gone_wrong(ask(3).after_hanging(2).within(60))),
+        (Verdict::Slow, Cause::SlowAttempt, gone_wrong(ask(200))),
+        (Verdict::Slow, Cause::MoreSteps, [usual_plan(0), vec![Act::Do(work(1)); 40]].concat()),
+        (
+            Verdict::Expensive,
+            Cause::FailedAttempts,
+            gone_wrong(ask(3).after_paid(3, refused(Class::Server, 500), charge(2_000, 900, 30))),
+        ),
+        (Verdict::Expensive, Cause::OneHugeCall, gone_wrong(ask(3).costs(charge(90_000, 400, 300)))),
+        (
+            Verdict::Failed,
+            Cause::Authentication,
+            gone_wrong(ask(1).never(refused(Class::Authentication, 401))),
+        ),
+        (Verdict::Healthy, Cause::Completed, usual_plan(2)),
+    ];
+    let runs: Vec<_> = plans
+        .into_iter()
+        .map(|(verdict, cause, plan)| {
+            let run = world.start(plan);
+            drop(run.result());
+            (verdict, cause, run.id())
+        })
+        .collect();
+    for (verdict, cause, run) in runs {
+        let answer = world.why(run);
+        assert_eq!((answer.verdict, answer.cause), (verdict, cause), "{}", answer.headline);
+    }
 }
 
 #[test]

@@ -36,6 +36,13 @@ pub(crate) fn all() -> Vec<Case> {
             };
             World::where_usual(|_| plan()).during(with_first_call(work(1).after(1, busy)), seconds(4))
         }),
+        case(WAITING, Cause::Gate, |n| {
+            let world = World::usual();
+            let busy = refused(Class::RateLimited, 429).retry_after(seconds(20));
+            let _other = world.start(with_first_call(ask(3).after(1, busy)));
+            world.engine.pass(seconds(2));
+            world.during(usual_plan(0), seconds(2 + n))
+        }),
         case(WAITING, Cause::Queue, |_| {
             let world = World::where_usual(|_| vec![Act::Do(work(10).queued()), Act::Do(work(30))]);
             let _other = world.start(vec![Act::Do(work(10).queued())]);

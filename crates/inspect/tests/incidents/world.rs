@@ -47,8 +47,12 @@ impl World {
 
     /// A world in which runs with such plans are usual; now and then one of them meets a short trouble.
     pub(crate) fn where_usual(plan: impl Fn(u64) -> Plan) -> Self {
+        Self::where_usual_times(12, plan)
+    }
+
+    pub(crate) fn where_usual_times(runs: u64, plan: impl Fn(u64) -> Plan) -> Self {
         let world = Self::new();
-        for n in 0..12 {
+        for n in 0..runs {
             let mut acts = plan(n);
             if n % 5 == 4 {
                 let trouble = refused(Class::Server, 500);
