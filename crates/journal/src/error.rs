@@ -84,6 +84,9 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The journal is read through a server, which did not give it; the error that is held says why, with a code of its own.
+    #[error("{0}")]
+    Server(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {

@@ -7,6 +7,7 @@
 pub mod beside;
 mod board;
 mod commits;
+mod cursor;
 mod error;
 mod fold;
 mod lease;
@@ -23,6 +24,7 @@ mod summary;
 
 pub use board::Board;
 pub use commits::Commits;
+pub use cursor::Cursor;
 pub use error::Error;
 pub use fold::{Fold, Open, effective, recorded};
 pub use lease::Lease;

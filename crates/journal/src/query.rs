@@ -11,7 +11,7 @@ const LIMIT_DEFAULT: usize = 100;
 
 impl RunQuery {
     /// How many runs are wanted at most.
-    pub(crate) fn limit(&self) -> usize {
+    pub fn limit(&self) -> usize {
         if self.limit == 0 { LIMIT_DEFAULT } else { self.limit }
     }
 

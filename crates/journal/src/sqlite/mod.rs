@@ -123,6 +123,14 @@ impl SqliteJournal {
         self.readers.ask(sums::counts)
     }
 
+    /// How many letters nobody has taken in yet, and since when the oldest of them waits. Reads none of them.
+    ///
+    /// # Errors
+    /// As [`Journal::letters`].
+    pub fn waiting_letters(&self) -> Result<(u64, Option<Timestamp>), Error> {
+        self.readers.waiting_letters()
+    }
+
     /// How many runs are open, by workflow and status; of each status at most `limit` are counted.
     ///
     /// # Errors

@@ -155,6 +155,15 @@ impl Readers {
         found.iter().map(Stored::read).collect()
     }
 
+    pub(super) fn waiting_letters(&self) -> Result<(u64, Option<Timestamp>), Error> {
+        let sql = "SELECT count(*), (SELECT at FROM inbox ORDER BY id LIMIT 1) FROM inbox";
+        self.ask(|connection| {
+            connection.prepare_cached(sql)?.query_row([], |row| {
+                Ok((row.get(0)?, row.get::<_, Option<u64>>(1)?.map(Timestamp::from_micros)))
+            })
+        })
+    }
+
     pub(super) fn letters(&self, limit: usize) -> Result<Vec<Letter>, Error> {
         let letters = self.ask(|connection| {
             let mut statement =

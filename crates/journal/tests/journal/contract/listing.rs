@@ -1,6 +1,6 @@
 //! Claims about lists of runs.
 
-use midwatch_journal::{Append, Journal, Order, RunQuery, RunSummary, Status};
+use midwatch_journal::{Append, Cursor, Journal, Order, RunQuery, RunSummary, Status};
 use midwatch_workflow::{Money, RunId, WorkflowId};
 
 use crate::build::*;
@@ -110,6 +110,31 @@ pub(crate) fn pages_by_skip_cover_everything_once(journal: &dyn Journal) {
         let pages: Vec<_> = (0..9).flat_map(|number| page(number * 7)).collect();
         assert_eq!(pages, whole, "{order:?}");
         assert_eq!(whole.len(), 60);
+    }
+}
+
+/// Of 60 runs, twelve each cost the same, so that a page ends in the middle of what is alike.
+pub(crate) fn pages_by_cursor_cover_everything_once_whatever_is_alike(journal: &dyn Journal) {
+    many(journal, 60);
+    let filters =
+        [RunQuery::default(), RunQuery { cost_upto: Some(Money::from_cents(2)), ..RunQuery::default() }];
+    for (filter, order) in filters.iter().flat_map(|filter| {
+        [Order::Newest, Order::Oldest, Order::Costliest, Order::Stalest].map(|order| (filter, order))
+    }) {
+        let query = RunQuery { order, limit: 7, ..filter.clone() };
+        let whole = ids(journal, &RunQuery { limit: 100, ..query.clone() });
+        let mut pages = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = cursor.map_or_else(|| query.clone(), |cursor| query.clone().from_cursor(cursor));
+            let runs = journal.runs(&page).unwrap();
+            pages.extend(runs.iter().map(|run| run.run));
+            cursor = Cursor::after(order, cursor, &runs);
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(pages, whole, "{order:?}");
     }
 }
 

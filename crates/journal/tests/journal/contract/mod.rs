@@ -67,6 +67,7 @@ claims! {
         statuses_named_twice_give_runs_once,
         a_text_finds_runs_by_both_ends_of_their_id_and_by_any_part_of_their_workflow_id,
         pages_by_skip_cover_everything_once,
+        pages_by_cursor_cover_everything_once_whatever_is_alike,
         a_query_without_a_limit_gives_a_hundred,
         any_query_gives_what_its_definition_says;
     inbox:

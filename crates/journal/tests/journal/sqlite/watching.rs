@@ -2,7 +2,7 @@
 
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Commits, Journal, Status};
-use midwatch_workflow::EventKind;
+use midwatch_workflow::{EventKind, Message};
 
 use super::Place;
 use crate::build::*;
@@ -18,6 +18,19 @@ fn the_position_is_where_a_follower_begins() {
     let rows = journal.since(tip, 10).unwrap();
     assert_eq!(rows.iter().map(|row| row.run).collect::<Vec<_>>(), [run(2)]);
     assert_eq!(journal.position().unwrap(), rows[0].position);
+}
+
+#[test]
+fn waiting_letters_are_counted_unread_with_the_age_of_the_oldest() {
+    let place = Place::new();
+    let journal = place.open().unwrap();
+    assert_eq!(journal.waiting_letters().unwrap(), (0, None));
+    let retry = || Message::Retry { by: "ann".to_owned() };
+    let first = journal.post(run(1), &retry(), at(7)).unwrap();
+    journal.post(run(1), &retry(), at(9)).unwrap();
+    assert_eq!(journal.waiting_letters().unwrap(), (2, Some(at(7))));
+    journal.letters(&[first], 10).unwrap();
+    assert_eq!(journal.waiting_letters().unwrap(), (1, Some(at(9))));
 }
 
 #[test]
