@@ -174,7 +174,11 @@ impl<'j> Inspector<'j> {
 
 /// Says how the gates stand in the process that owns the journal in a file. What cannot be read is not known.
 pub fn gates(path: impl AsRef<Path>) -> Vec<Gate> {
-    let board = Board::read(path.as_ref()).ok().flatten();
+    gates_of(Board::read(path.as_ref()).ok().flatten())
+}
+
+/// Says how gates stand by what an owner shows of them.
+pub fn gates_of(board: Option<Board>) -> Vec<Gate> {
     let gates = board.map(|board| board.gates).unwrap_or_default();
     gates
         .into_iter()
@@ -187,7 +191,12 @@ pub fn gates(path: impl AsRef<Path>) -> Vec<Gate> {
 
 /// Says who owns the journal in a file.
 pub fn owner(path: impl AsRef<Path>) -> Owner {
-    let Some(name) = Lease::owner(&path) else { return Owner::Nobody };
+    owner_of(Lease::owner(path))
+}
+
+/// Says who owns a journal by the words of its lease.
+pub fn owner_of(lease: Option<String>) -> Owner {
+    let Some(name) = lease else { return Owner::Nobody };
     let since = name.rsplit_once(" since ").and_then(|(_, since)| since.parse::<jiff::Timestamp>().ok());
     let since =
         since.and_then(|since| u64::try_from(since.as_microsecond()).ok()).map(Timestamp::from_micros);

@@ -16,7 +16,7 @@ mod standing;
 
 pub use attention::{Candidate, candidates, urgency};
 pub use cost::{CostQuery, cost};
-pub use facts::{Inspector, gates, owner};
+pub use facts::{Inspector, gates, gates_of, owner, owner_of};
 pub use find::{Found, find};
 pub use memory::Memory;
 pub use row::row;

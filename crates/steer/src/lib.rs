@@ -11,11 +11,13 @@ mod deliver;
 mod order;
 mod orders;
 mod outcome;
+mod request;
 
 pub use deliver::{Desk, deliver};
 pub use order::{Effect, Judgement, Order, Sent, state};
 pub use orders::{Cancel, Fork, ForkAt, Pause, RaiseBudget, Resolve, Resume, Retry, Signal, Waits};
-pub use outcome::{Outcome, report};
+pub use outcome::{Outcome, report, reported};
+pub use request::Request;
 
 use midwatch_journal::Status;
 

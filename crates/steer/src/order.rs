@@ -3,10 +3,15 @@
 use midwatch_journal::{Error, Fold, Journal, RunSummary};
 use midwatch_workflow::{Event, Message, RunId};
 
+use crate::Request;
+
 /// What somebody wants of runs.
 pub trait Order {
     /// What is done to a run, in the past tense.
     fn done(&self) -> String;
+
+    /// The order as a console takes it, for whoever does not reach the journal itself. Who gives it travels beside it.
+    fn request(&self) -> Request<'_>;
 
     /// Whether the run can take it, and what to send.
     ///

@@ -4,7 +4,7 @@ use midwatch_journal::{Error, Journal, RunSummary};
 use midwatch_observe::tell::amount;
 use midwatch_workflow::{Event, EventKind, Message, Money, ParkReason};
 
-use crate::{Judgement, Order, Sent, state};
+use crate::{Judgement, Order, Request, Sent, state};
 
 /// A run may spend more; one that is parked for its budget goes on.
 #[derive(Clone, Debug)]
@@ -23,6 +23,10 @@ impl Order for RaiseBudget {
         let tokens = self.tokens.map(|tokens| format!("{} tokens", amount::count(tokens)));
         let more: Vec<String> = usd.into_iter().chain(tokens).collect();
         format!("budget raised by {}", more.join(" and "))
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { usd: self.usd, tokens: self.tokens, ..Request::new("budget") }
     }
 
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {

@@ -3,7 +3,7 @@
 use midwatch_journal::{Error, Journal, RunSummary};
 use midwatch_workflow::{Event, EventKind, Message};
 
-use crate::{Judgement, Order, Sent, state};
+use crate::{Judgement, Order, Request, Sent, state};
 
 /// Steps under way stop, and what was done is undone.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub struct Cancel {
 impl Order for Cancel {
     fn done(&self) -> String {
         "cancelled".to_owned()
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { reason: Some(&self.reason), ..Request::new("cancel") }
     }
 
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {

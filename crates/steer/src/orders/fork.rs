@@ -3,7 +3,7 @@
 use midwatch_journal::{Error, Journal, RunSummary};
 use midwatch_workflow::{Event, EventKind, ForkKeys, Message, RunId, effective};
 
-use crate::{Effect, Judgement, Order, Sent, state};
+use crate::{Effect, Judgement, Order, Request, Sent, state};
 
 /// A new run that keeps the old one's journal up to a point, and goes on from there.
 #[derive(Clone, Debug)]
@@ -30,6 +30,16 @@ pub enum ForkAt {
 impl Order for Fork {
     fn done(&self) -> String {
         "forked".to_owned()
+    }
+
+    fn request(&self) -> Request<'_> {
+        let (at_step, at_event) = match &self.at {
+            ForkAt::Step(step) => (Some(step.as_str()), None),
+            ForkAt::Event(event) => (None, Some(*event)),
+        };
+        // Whoever takes the order makes the new run's id.
+        let new_keys = Some(self.keys == ForkKeys::Own);
+        Request { at_step, at_event, new_keys, ..Request::new("fork") }
     }
 
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {

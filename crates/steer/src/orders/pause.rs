@@ -3,7 +3,7 @@
 use midwatch_journal::{Error, Journal, RunSummary, Status};
 use midwatch_workflow::{Event, EventKind, Message};
 
-use crate::{Judgement, Order, Sent};
+use crate::{Judgement, Order, Request, Sent};
 
 /// Attempts under way end, no further one starts.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub struct Pause {
 impl Order for Pause {
     fn done(&self) -> String {
         "paused".to_owned()
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { reason: Some(&self.reason), ..Request::new("pause") }
     }
 
     fn judge(&self, run: &RunSummary, _: &dyn Journal) -> Result<Judgement, Error> {

@@ -4,7 +4,7 @@ use midwatch_journal::{Error, Journal, Open, RunSummary};
 use midwatch_observe::tell::event;
 use midwatch_workflow::{Event, EventKind, Message, Resolution};
 
-use crate::{Judgement, Order, Sent, state};
+use crate::{Judgement, Order, Request, Sent, state};
 
 /// The answer to what a run is parked for.
 #[derive(Clone, Debug)]
@@ -20,6 +20,16 @@ pub struct Resolve {
 impl Order for Resolve {
     fn done(&self) -> String {
         format!("answered, {}", event::resolved(&self.resolution))
+    }
+
+    fn request(&self) -> Request<'_> {
+        let (answer, output) = match &self.resolution {
+            Resolution::Retry => ("retry", None),
+            Resolution::Done(output) => ("done", Some(output)),
+            Resolution::Fail => ("fail", None),
+        };
+        let (step, answer) = (self.step.as_deref(), Some(answer));
+        Request { step, answer, output, ..Request::new("resolve") }
     }
 
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {

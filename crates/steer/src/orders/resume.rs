@@ -3,7 +3,7 @@
 use midwatch_journal::{Error, Journal, RunSummary, Status};
 use midwatch_workflow::{Event, EventKind, Message};
 
-use crate::{Judgement, Order, Sent, state};
+use crate::{Judgement, Order, Request, Sent, state};
 
 /// A paused run goes on.
 #[derive(Clone, Debug)]
@@ -15,6 +15,10 @@ pub struct Resume {
 impl Order for Resume {
     fn done(&self) -> String {
         "resumed".to_owned()
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request::new("resume")
     }
 
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {

@@ -5,7 +5,7 @@ use midwatch_observe::tell::time;
 use midwatch_workflow::event::{Note, TimerPurpose};
 use midwatch_workflow::{Event, EventKind, Message, Timestamp, effective};
 
-use crate::{Judgement, Order, Sent, state};
+use crate::{Judgement, Order, Request, Sent, state};
 
 /// Failed runs go on from the step that failed, parked ones from where they stand.
 #[derive(Clone, Debug)]
@@ -31,6 +31,10 @@ pub enum Waits {
 impl Order for Retry {
     fn done(&self) -> String {
         "is tried again".to_owned()
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { now: Some(self.waits == Waits::End), ..Request::new("retry") }
     }
 
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {

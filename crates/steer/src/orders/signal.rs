@@ -3,7 +3,7 @@
 use midwatch_journal::{Error, Journal, RunSummary};
 use midwatch_workflow::{Event, EventKind, Message, Payload};
 
-use crate::{Judgement, Order, Sent, state};
+use crate::{Judgement, Order, Request, Sent, state};
 
 /// A signal that nothing waits for yet is kept until something does.
 #[derive(Clone, Debug)]
@@ -19,6 +19,11 @@ pub struct Signal {
 impl Order for Signal {
     fn done(&self) -> String {
         format!("signal {} received", self.name)
+    }
+
+    fn request(&self) -> Request<'_> {
+        let (name, payload, id) = (Some(self.name.as_str()), Some(&self.payload), self.id.as_deref());
+        Request { name, payload, id, ..Request::new("signal") }
     }
 
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {
