@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use midwatch_inspect::{CostQuery, Inspector, Memory, gates, owner};
-use midwatch_journal::RunSummary;
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_observe::cost::{By, Report};
-use midwatch_observe::why::{Answer, Verdict};
+use midwatch_observe::why::Answer;
 use midwatch_workflow::{RunId, Timestamp};
 
 use crate::access::Door;
@@ -23,6 +22,7 @@ use crate::pages::stalls::Board;
 use crate::pages::workflows::Workflows;
 use crate::settings::Settings;
 use crate::shelf::{Shelf, Told};
+use crate::verdicts::Verdicts;
 
 /// What all requests share.
 pub(crate) struct App {
@@ -35,7 +35,7 @@ pub(crate) struct App {
     pub(crate) live: Live,
     pub(crate) notes: Notes,
     pub(crate) answers: Kept<(RunId, u64), Answer>,
-    pub(crate) verdicts: Kept<(RunId, u64), Verdict>,
+    pub(crate) verdicts: Verdicts,
     pub(crate) snapshot: Kept<(), Snapshot>,
     pub(crate) board: Kept<(), Board>,
     pub(crate) workflows: Kept<(), Workflows>,
@@ -45,7 +45,6 @@ pub(crate) struct App {
 
 /// The answer about a run that has not changed is asked for again after so long: time passes.
 const ANSWER_AGE: Duration = Duration::from_secs(5);
-const VERDICT_AGE: Duration = Duration::from_secs(30);
 const SNAPSHOT_AGE: Duration = Duration::from_secs(1);
 const REPORT_AGE: Duration = Duration::from_secs(15);
 
@@ -61,7 +60,7 @@ impl App {
             live: Live::new(),
             notes: Notes::default(),
             answers: Kept::new(ANSWER_AGE, 500),
-            verdicts: Kept::new(VERDICT_AGE, 5_000),
+            verdicts: Verdicts::default(),
             snapshot: Kept::new(SNAPSHOT_AGE, 1),
             board: Kept::new(SNAPSHOT_AGE, 1),
             workflows: Kept::new(REPORT_AGE, 1),
@@ -86,12 +85,6 @@ impl App {
         let key = (told.summary.run, told.events.len() as u64);
         let told = Arc::clone(told);
         self.answers.get(self, key, move |app, _| Ok(app.inspector().why_of(told.events.to_vec())?))
-    }
-
-    /// The verdict about a run in a list.
-    pub(crate) fn verdict(self: &Arc<Self>, run: &RunSummary) -> Result<Verdict, Trouble> {
-        let ask = |app: &Arc<App>, (run, _): &(RunId, u64)| Ok(app.inspector().why(*run)?.verdict);
-        self.verdicts.get(self, (run.run, run.events), ask).map(|verdict| *verdict)
     }
 
     /// What runs cost.

@@ -27,6 +27,7 @@ mod run;
 mod server;
 mod settings;
 mod shelf;
+mod verdicts;
 
 pub use server::Console;
 pub use settings::{Access, Clock, OpenError, Settings};

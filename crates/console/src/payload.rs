@@ -77,21 +77,34 @@ pub(crate) fn text(payload: &Payload, settings: &Settings, bytes_max: usize) -> 
     cut(&lines.collect::<Vec<_>>().join("\n"), bytes_max)
 }
 
-/// Hides what is under a secret's name, and in texts what looks like a credential.
-pub(crate) fn hide(value: &mut Value, more: &[String]) {
+/// Hides what is under a secret's name, and in texts what looks like a credential. Says whether there was anything to hide.
+pub(crate) fn hide(value: &mut Value, more: &[String]) -> bool {
+    let mut has_hidden = false;
     match value {
         Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {
-                match is_secret(name, more) && !value.is_null() {
-                    true => *value = Value::String(HIDDEN.to_owned()),
+                has_hidden |= match is_secret(name, more) && !value.is_null() {
+                    true => {
+                        *value = Value::String(HIDDEN.to_owned());
+                        true
+                    }
                     false => hide(value, more),
-                }
+                };
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| hide(value, more)),
-        Value::String(text) => *text = midwatch_providers::redact(text),
+        Value::Array(values) => {
+            for value in values {
+                has_hidden |= hide(value, more);
+            }
+        }
+        Value::String(text) => {
+            let shown = midwatch_providers::redact(text);
+            has_hidden = shown != *text;
+            *text = shown;
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
+    has_hidden
 }
 
 fn is_secret(name: &str, more: &[String]) -> bool {

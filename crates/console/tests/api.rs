@@ -87,6 +87,50 @@ fn the_list_is_that_of_the_journal_and_a_run_can_be_named_as_on_the_command_line
 }
 
 #[test]
+fn a_list_can_be_read_page_by_page_and_so_can_the_runs_of_a_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pages.db");
+    journal::incidents(&path);
+    let served = Served::start(&path, Settings::default());
+    let whole = ids(&get(&served, "/api/v1/runs?limit=1000")["runs"]);
+    assert_eq!(pages(&served, "/api/v1/runs?limit=7"), whole);
+    let failed = ids(&get(&served, "/api/v1/runs?limit=1000&status=failed,compensated,cancelled")["runs"]);
+    assert!(failed.len() > 3, "{failed:?}");
+    assert_eq!(pages(&served, "/api/v1/runs?limit=2&verdict=failed"), failed);
+    let expensive = pages(&served, "/api/v1/runs?limit=2&verdict=expensive&order=costliest");
+    assert!(expensive.len() > 2, "{expensive:?}");
+    for run in &expensive {
+        assert_eq!(get(&served, &format!("/api/v1/runs/{run}/why"))["verdict"], "expensive", "{run}");
+    }
+    let none = get(&served, "/api/v1/runs?verdict=stuck&status=completed");
+    assert_eq!((&none["looked"], &none["has_more"], &none["next"]), (&0.into(), &false.into(), &Value::Null));
+    let one = &expensive[0];
+    assert_eq!(
+        ids(&get(&served, &format!("/api/v1/runs?run={one}&verdict=expensive"))["runs"]),
+        [one.as_str()]
+    );
+    assert_eq!(ids(&get(&served, &format!("/api/v1/runs?run={one}&verdict=stuck"))["runs"]).len(), 0);
+}
+
+fn ids(runs: &Value) -> Vec<String> {
+    runs.as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+}
+
+/// All runs of a list, page by page.
+fn pages(served: &Served, address: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = get(served, &format!("{address}{after}"));
+        found.extend(ids(&page["runs"]));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return found,
+        }
+    }
+}
+
+#[test]
 fn an_address_that_others_reach_needs_a_token_that_cannot_be_guessed() {
     let open = Access::default();
     assert!(open.check("127.0.0.1:1".parse().unwrap()).is_ok());

@@ -55,7 +55,7 @@ impl Door {
 
     /// Who sends a request; `None` if the token is wanted.
     pub(super) fn who(&self, headers: &HeaderMap) -> Option<Who> {
-        let said = headers.get(BY).and_then(|by| by.to_str().ok()).map(name);
+        let said = headers.get(BY).and_then(|by| std::str::from_utf8(by.as_bytes()).ok()).map(name);
         if self.access.token.is_none() {
             let by = said.filter(|by| !by.is_empty()).unwrap_or_else(|| self.by.clone());
             return Some(Who { by, csrf: self.csrf.clone(), has_session: false });

@@ -5,6 +5,8 @@
 
 mod asked;
 mod docs;
+mod events;
+mod journal;
 mod read;
 mod shape;
 mod steer;
@@ -19,6 +21,10 @@ pub(crate) use docs::docs;
 
 use crate::app::App;
 
+/// The version of the interface, as it stands in addresses. Fields and addresses are added within a version; what is there
+/// stays as it is.
+pub(crate) const VERSION: u32 = 1;
+
 /// The description.
 #[derive(OpenApi)]
 #[openapi(
@@ -31,14 +37,16 @@ use crate::app::App;
         read::runs,
         read::run,
         read::why,
-        read::events,
-        read::all_events,
-        read::position,
+        events::events,
+        events::all_events,
+        events::position,
+        journal::journal,
         read::counts,
         read::cost,
         read::stalls,
         read::gates,
-        steer::steer
+        steer::steer,
+        steer::steer_all
     )
 )]
 pub(crate) struct Description;
@@ -50,10 +58,12 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/runs", get(read::runs))
         .route("/runs/{run}", get(read::run))
         .route("/runs/{run}/why", get(read::why))
-        .route("/runs/{run}/events", get(read::events))
+        .route("/runs/{run}/events", get(events::events))
         .route("/runs/{run}/{action}", post(steer::steer))
-        .route("/events", get(read::all_events))
-        .route("/position", get(read::position))
+        .route("/orders/{action}", post(steer::steer_all))
+        .route("/journal", get(journal::journal))
+        .route("/events", get(events::all_events))
+        .route("/position", get(events::position))
         .route("/counts", get(read::counts))
         .route("/cost", get(read::cost))
         .route("/stalls", get(read::stalls))

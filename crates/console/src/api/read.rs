@@ -6,30 +6,31 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use midwatch_inspect::{Found, find};
-use midwatch_journal::{Board, Journal, Order, RunQuery, RunSummary, Status};
-use midwatch_observe::why::STALL_LIMIT;
-use midwatch_workflow::{Event, Money, RunId, Timestamp};
+use midwatch_journal::{Board, Cursor, Journal, Order, RunQuery, RunSummary, Status};
+use midwatch_observe::why::{STALL_LIMIT, Verdict};
+use midwatch_workflow::{Money, RunId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use super::asked::{Asked, Refused};
+use super::asked::{Asked, Refused, bad, limit, whole_if};
 use super::shape;
 use crate::app::App;
 use crate::error::{Trouble, blocking};
 use crate::payload::hide;
 use crate::shelf::Told;
+use crate::verdicts;
 
 /// What is answered.
 type Answered = Result<Json<Value>, Refused>;
-
-/// The most runs, or events, of one answer.
-const LIMIT_MAX: u64 = 1_000;
 
 /// Which runs.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Runs {
+    /// This very run, by its id of 32 hex digits.
+    #[param(pattern = "^[0-9a-f]{32}$")]
+    run: Option<String>,
     workflow: Option<String>,
     workflow_id: Option<String>,
     /// Several with commas.
@@ -43,46 +44,128 @@ pub(super) struct Runs {
     text: Option<String>,
     /// Microseconds since 1970.
     started_from: Option<u64>,
-    /// Microseconds since 1970; with the order newest, where the next page begins.
+    /// Microseconds since 1970.
     started_before: Option<u64>,
+    /// Last changed at this time or later, in microseconds since 1970.
+    updated_from: Option<u64>,
+    /// Last changed before this time.
+    updated_before: Option<u64>,
     /// Pico-dollars.
     cost_from: Option<u64>,
+    /// Pico-dollars.
+    cost_upto: Option<u64>,
+    /// What `midwatch why` says of them. No index has it: 5,000 runs at most are asked for one answer, and for a third of a
+    /// second at most; `looked` says how many these were, and `next` goes on from there.
+    #[param(value_type = Option<shape::Verdict>, inline)]
+    verdict: Option<String>,
     #[param(value_type = Option<shape::Order>, inline)]
     order: Option<String>,
+    /// From this place on: the `next` of an answer to the same question.
+    #[param(pattern = "^(0|[1-9][0-9]{0,17})[.](0|[1-9][0-9]{0,5})$")]
+    after: Option<String>,
     #[param(maximum = 100_000)]
     skip: Option<u64>,
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u64>,
 }
 
+impl Runs {
+    fn query(&self) -> Result<RunQuery, Trouble> {
+        let skip = self.skip.unwrap_or(0);
+        if skip > 100_000 {
+            return Err(bad("skip is more than 100000: go on with after"));
+        }
+        let statuses = self.status.as_ref().map(|statuses| statuses.split(',').map(str::parse::<Status>));
+        let time = |at: Option<u64>| Ok::<_, Trouble>(whole_if(at)?.map(Timestamp::from_micros));
+        let cost = |cost: Option<u64>| Ok::<_, Trouble>(whole_if(cost)?.map(Money::from_picos));
+        Ok(RunQuery {
+            workflow: self.workflow.clone(),
+            workflow_id: self.workflow_id.clone(),
+            statuses: statuses.into_iter().flatten().collect::<Result<_, _>>().map_err(Trouble::Bad)?,
+            tenant: self.tenant.clone(),
+            text: self.text.clone().filter(|text| !text.is_empty()),
+            started_from: time(self.started_from)?,
+            started_before: time(self.started_before)?,
+            updated_from: time(self.updated_from)?,
+            updated_before: time(self.updated_before)?,
+            cost_from: cost(self.cost_from)?,
+            cost_upto: cost(self.cost_upto)?,
+            order: order(self.order.as_deref())?,
+            skip: usize::try_from(skip).unwrap_or(0),
+            ..RunQuery::default()
+        })
+    }
+
+    fn cursor(&self) -> Result<Option<Cursor>, Trouble> {
+        self.after.as_deref().map(str::parse).transpose().map_err(Trouble::Bad)
+    }
+
+    fn run(&self) -> Result<Option<RunId>, Trouble> {
+        let read = |text: &String| {
+            let run = text.parse::<RunId>().ok().filter(|run| run.to_string() == *text);
+            run.ok_or_else(|| bad(&format!("`{text}` is no run id of 32 hex digits")))
+        };
+        self.run.as_ref().map(read).transpose()
+    }
+}
+
+/// A page of a list.
+#[derive(Serialize, Default)]
+pub(super) struct Listed {
+    runs: Vec<RunSummary>,
+    has_more: bool,
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looked: Option<u64>,
+}
+
 /// Lists runs.
 #[utoipa::path(get, path = "/api/v1/runs", params(Runs), tag = "read", responses(
     (status = 200, body = shape::Runs), (status = 400, body = shape::Problem)))]
-pub(super) async fn runs(State(app): State<Arc<App>>, Asked(asked): Asked<Runs>) -> Answered {
+pub(super) async fn runs(
+    State(app): State<Arc<App>>,
+    Asked(asked): Asked<Runs>,
+) -> Result<Json<Listed>, Refused> {
     let limit = limit(asked.limit, 50)?;
-    let skip = asked.skip.unwrap_or(0);
-    if skip > 100_000 {
-        return Err(bad("skip is more than 100000: go on with started_before").into());
-    }
-    let statuses = asked.status.as_ref().map(|statuses| statuses.split(',').map(str::parse::<Status>));
-    let query = RunQuery {
-        workflow: asked.workflow,
-        workflow_id: asked.workflow_id,
-        statuses: statuses.into_iter().flatten().collect::<Result<_, _>>().map_err(Trouble::Bad)?,
-        tenant: asked.tenant,
-        text: asked.text.filter(|text| !text.is_empty()),
-        started_from: whole_if(asked.started_from)?.map(Timestamp::from_micros),
-        started_before: whole_if(asked.started_before)?.map(Timestamp::from_micros),
-        cost_from: whole_if(asked.cost_from)?.map(Money::from_picos),
-        order: order(asked.order.as_deref())?,
-        skip: usize::try_from(skip).unwrap_or(0),
-        limit: limit + 1,
-        ..RunQuery::default()
-    };
-    let mut runs = blocking(move || Ok(app.journal.runs(&query)?)).await?;
+    let (query, cursor) = (asked.query()?, asked.cursor()?);
+    let verdict = asked.verdict.as_deref().map(verdict).transpose()?;
+    let run = asked.run()?;
+    let listed = blocking(move || match (run, verdict) {
+        (Some(run), verdict) => {
+            let found = app.journal.run(run)?.filter(|run| query.matches(run));
+            let runs = match (found, verdict) {
+                (Some(run), Some(wanted)) if verdicts::of(&app, &app.inspector(), &run)? != wanted => {
+                    Vec::new()
+                }
+                (found, _) => found.into_iter().collect(),
+            };
+            Ok(Listed { runs, ..Listed::default() })
+        }
+        (None, Some(verdict)) => {
+            let found = verdicts::search(&app, &query, cursor, verdict, limit)?;
+            let (has_more, next) = (found.next.is_some(), found.next.map(|next| next.to_string()));
+            Ok(Listed { runs: found.runs, has_more, next, looked: Some(found.looked as u64) })
+        }
+        (None, None) => page(&app, query, cursor, limit),
+    });
+    Ok(Json(listed.await?))
+}
+
+fn page(app: &App, query: RunQuery, cursor: Option<Cursor>, limit: usize) -> Result<Listed, Trouble> {
+    // Of what was skipped it is not known how much is alike: such a list goes on with a larger skip.
+    let (order, has_skipped) = (query.order, query.skip > 0);
+    let query = RunQuery { limit: limit + 1, ..query };
+    let query = cursor.map_or(query.clone(), |cursor| query.from_cursor(cursor));
+    let mut runs = app.journal.runs(&query)?;
     let has_more = runs.len() > limit;
     runs.truncate(limit);
-    Ok(Json(json!({ "runs": runs, "has_more": has_more })))
+    let next = if has_more && !has_skipped { Cursor::after(order, cursor, &runs) } else { None };
+    Ok(Listed { runs, has_more, next: next.map(|next| next.to_string()), looked: None })
+}
+
+fn verdict(word: &str) -> Result<Verdict, Trouble> {
+    let found = Verdict::ALL.iter().copied().find(|verdict| verdict.as_str() == word);
+    found.ok_or_else(|| bad(&format!("`{word}` is no verdict")))
 }
 
 fn order(word: Option<&str>) -> Result<Order, Trouble> {
@@ -111,58 +194,6 @@ pub(super) async fn why(State(app): State<Arc<App>>, Path(run): Path<String>) ->
     let told = told(app.clone(), run).await?;
     let answer = blocking(move || app.why(&told)).await?;
     Ok(Json(value(&*answer)?))
-}
-
-/// Which events.
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct After {
-    /// Those after this one.
-    after: Option<u64>,
-    #[param(minimum = 1, maximum = 1000)]
-    limit: Option<u64>,
-}
-
-/// The events of a run, as the journal has them.
-#[utoipa::path(get, path = "/api/v1/runs/{run}/events", params(("run" = String, Path), After), tag = "read", responses(
-    (status = 200, body = shape::Events), (status = 400, body = shape::Problem), (status = 404, body = shape::Problem)))]
-pub(super) async fn events(
-    State(app): State<Arc<App>>,
-    Path(run): Path<String>,
-    Asked(asked): Asked<After>,
-) -> Answered {
-    let limit = limit(asked.limit, 1_000)?;
-    let told = told(app.clone(), run).await?;
-    let after = usize::try_from(whole(asked.after)?).unwrap_or(usize::MAX).min(told.events.len());
-    let new = told.events[after..].iter().zip(after as u64 + 1..).take(limit);
-    let events: Vec<Value> = new.map(|(event, number)| numbered(told.summary.run, number, event)).collect();
-    let has_more = told.events.len() > after + limit;
-    Ok(Json(hidden(json!({ "events": events, "has_more": has_more }), &app)))
-}
-
-/// Events of all runs in commit order, after a position.
-#[utoipa::path(get, path = "/api/v1/events", params(After), tag = "read", responses(
-    (status = 200, body = shape::AllEvents), (status = 400, body = shape::Problem)))]
-pub(super) async fn all_events(State(app): State<Arc<App>>, Asked(asked): Asked<After>) -> Answered {
-    let (limit, after) = (limit(asked.limit, 1_000)?, whole(asked.after)?);
-    let shared = Arc::clone(&app);
-    let rows = blocking(move || Ok(shared.journal.since(after, limit)?)).await?;
-    let position = rows.last().map_or(after, |row| row.position);
-    let has_more = rows.len() == limit;
-    let events: Vec<Value> = rows
-        .iter()
-        .flat_map(|row| {
-            row.events.iter().zip(row.first..).map(|(event, number)| numbered(row.run, number, event))
-        })
-        .collect();
-    Ok(Json(hidden(json!({ "events": events, "position": position, "has_more": has_more }), &app)))
-}
-
-/// The last position in commit order: where events of all runs begin from now on.
-#[utoipa::path(get, path = "/api/v1/position", tag = "read", responses((status = 200, body = shape::Position)))]
-pub(super) async fn position(State(app): State<Arc<App>>) -> Answered {
-    let position = blocking(move || Ok(app.journal.position()?)).await?;
-    Ok(Json(json!({ "position": position })))
 }
 
 /// How many runs there are of each status.
@@ -242,7 +273,7 @@ pub(super) fn named(app: &App, asked: &str) -> Result<RunSummary, Trouble> {
     }
 }
 
-async fn told(app: Arc<App>, asked: String) -> Result<Arc<Told>, Trouble> {
+pub(super) async fn told(app: Arc<App>, asked: String) -> Result<Arc<Told>, Trouble> {
     blocking(move || {
         let run = named(&app, &asked)?;
         let none = || Trouble::NotFound(format!("there is no run `{asked}` in this journal"));
@@ -251,38 +282,11 @@ async fn told(app: Arc<App>, asked: String) -> Result<Arc<Told>, Trouble> {
     .await
 }
 
-fn numbered(run: RunId, number: u64, event: &Event) -> Value {
-    json!({ "run": run, "number": number, "at": event.at, "event": event.kind })
-}
-
 fn hidden(mut value: Value, app: &App) -> Value {
     hide(&mut value, &app.settings.redact);
     value
 }
 
-fn value(of: &impl Serialize) -> Result<Value, Trouble> {
+pub(super) fn value(of: &impl Serialize) -> Result<Value, Trouble> {
     serde_json::to_value(of).map_err(|_| Trouble::Lost)
-}
-
-/// A number as the description has it: no larger than 63 bits.
-fn whole(number: Option<u64>) -> Result<u64, Trouble> {
-    whole_if(number).map(Option::unwrap_or_default)
-}
-
-fn whole_if(number: Option<u64>) -> Result<Option<u64>, Trouble> {
-    match number {
-        Some(number) if i64::try_from(number).is_err() => Err(bad(&format!("{number} is more than 63 bits"))),
-        number => Ok(number),
-    }
-}
-
-fn limit(asked: Option<u64>, usual: u64) -> Result<usize, Trouble> {
-    match asked.unwrap_or(usual) {
-        limit @ 1..=LIMIT_MAX => Ok(usize::try_from(limit).unwrap_or(1)),
-        _ => Err(bad(&format!("limit is a number from 1 to {LIMIT_MAX}"))),
-    }
-}
-
-fn bad(what: &str) -> Trouble {
-    Trouble::Bad(what.to_owned())
 }

@@ -12,8 +12,12 @@ use utoipa::ToSchema;
 #[derive(ToSchema)]
 pub(super) struct Runs {
     runs: Vec<Run>,
-    /// Whether there are more.
+    /// Whether there are more; of a verdict, whether there are more to ask.
     has_more: bool,
+    /// What to ask with as `after` for more; none if there are none, or if some were skipped.
+    next: Option<String>,
+    /// How many runs were asked for their verdict.
+    looked: Option<u64>,
 }
 
 /// A run in a list.
@@ -105,6 +109,7 @@ pub(super) struct Next {
 /// Events.
 #[derive(ToSchema)]
 pub(super) struct Events {
+    run: String,
     events: Vec<Event>,
     /// Whether there are more.
     has_more: bool,
@@ -127,6 +132,31 @@ pub(super) struct Event {
     number: u64,
     at: u64,
     event: Value,
+    /// Of events of all runs: the position of the append that they came with.
+    position: Option<u64>,
+}
+
+/// What is served.
+#[derive(ToSchema)]
+pub(super) struct Served {
+    /// The version of midwatch.
+    midwatch: String,
+    /// The version of this interface.
+    api: u32,
+    /// Whether no order is taken.
+    is_read_only: bool,
+    /// The server's time.
+    now: u64,
+    /// Who owns the journal, in words; nobody if that is empty.
+    owner: Option<String>,
+    /// The last position in commit order.
+    position: u64,
+    /// How many letters nobody has taken in yet.
+    letters: u64,
+    /// When the oldest of them was left.
+    oldest_letter: Option<u64>,
+    /// How the gates stand in the process that owns the journal.
+    board: Option<Value>,
 }
 
 /// A position in commit order.
@@ -180,6 +210,12 @@ pub(super) struct Outcome {
     instead: Option<String>,
 }
 
+/// What came of an order, for each run.
+#[derive(ToSchema)]
+pub(super) struct Outcomes {
+    outcomes: Vec<Outcome>,
+}
+
 /// Why there is no answer.
 #[derive(ToSchema)]
 pub(super) struct Problem {
@@ -201,6 +237,20 @@ pub(super) enum Order {
     Oldest,
     Costliest,
     Stalest,
+}
+
+/// How a run is doing.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    Slow,
+    Stuck,
+    Expensive,
+    Failed,
+    Parked,
+    Waiting,
+    Healthy,
+    Unknown,
 }
 
 /// What a report is broken down by.

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
+use midwatch_journal::{Journal, RunSummary};
 use midwatch_steer::report;
-use serde::{Deserialize, Deserializer};
+use midwatch_workflow::RunId;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::asked::{Given, Refused};
+use super::asked::{Given, Refused, bad, object};
 use super::{read, shape};
 use crate::access::Who;
 use crate::app::App;
@@ -30,7 +33,8 @@ pub(super) struct Ordered {
     #[serde(deserialize_with = "text::<200, _>")]
     name: Option<String>,
     /// signal: what it brings.
-    payload: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    payload: Option<Box<RawValue>>,
     /// signal: your own id for it; a repeat of the same id changes nothing.
     id: Option<String>,
     /// resolve: the step that waits for the answer.
@@ -38,7 +42,8 @@ pub(super) struct Ordered {
     /// resolve: retry, done or fail.
     answer: Option<String>,
     /// resolve, done: what the step would have given.
-    output: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    output: Option<Box<RawValue>>,
     /// budget: by how many dollars, e.g. `0.50`.
     usd: Option<String>,
     /// budget: by how many tokens.
@@ -112,8 +117,69 @@ pub(super) async fn steer(
     Ok(Json(answer.await?))
 }
 
+/// An order to several runs.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OrderedAll {
+    /// Their ids, of 32 hex digits each; a fork is of one run.
+    #[schema(min_items = 1, max_items = 1000, pattern = "^[0-9a-f]{32}$")]
+    runs: Vec<String>,
+    /// What is ordered, as for one run.
+    #[schema(inline)]
+    #[serde(deserialize_with = "object")]
+    order: Ordered,
+}
+
+/// The most runs of one order.
+const RUNS_MAX: usize = 1_000;
+
+/// What came of it.
+#[derive(Serialize)]
+pub(super) struct Outcomes {
+    outcomes: Vec<Value>,
+}
+
+/// Steers several runs alike: all letters are left before any effect is waited for. Say who with the header `X-Midwatch-By`.
+#[utoipa::path(post, path = "/api/v1/orders/{action}", request_body = OrderedAll, tag = "steer",
+    params(("action" = inline(shape::Action), Path)), responses(
+    (status = 200, body = shape::Outcomes), (status = 400, body = shape::Problem), (status = 403, body = shape::Problem),
+    (status = 404, body = shape::Problem)))]
+pub(super) async fn steer_all(
+    State(app): State<Arc<App>>,
+    Extension(who): Extension<Who>,
+    Path(action): Path<String>,
+    Given(all): Given<OrderedAll>,
+) -> Result<Json<Outcomes>, Refused> {
+    let answer = blocking(move || {
+        let patience = Duration::from_millis(all.order.wait_ms.unwrap_or(WAIT_MS));
+        let runs = each(&app, &all.runs)?;
+        if action == "fork" && runs.len() > 1 {
+            return Err(bad("a fork is of one run"));
+        }
+        let order = order(&app, &action, &fields(all.order), &who.by)?;
+        let mut outcomes = Vec::new();
+        send(&app, order.as_ref(), &runs, patience, |run, what| outcomes.push(report(run, what)))?;
+        Ok(Outcomes { outcomes })
+    });
+    Ok(Json(answer.await?))
+}
+
+fn each(app: &App, ids: &[String]) -> Result<Vec<RunSummary>, Trouble> {
+    if ids.is_empty() || ids.len() > RUNS_MAX {
+        return Err(bad(&format!("name from 1 to {RUNS_MAX} runs")));
+    }
+    let find = |id: &String| {
+        let run = id.parse::<RunId>().ok().filter(|run| run.to_string() == *id);
+        let run = run.ok_or_else(|| bad(&format!("`{id}` is no run id of 32 hex digits")))?;
+        app.journal
+            .run(run)?
+            .ok_or_else(|| Trouble::NotFound(format!("there is no run {run} in this journal")))
+    };
+    ids.iter().map(find).collect()
+}
+
 fn fields(ordered: Ordered) -> Fields {
-    let json = |value: Option<Value>| value.map(|value| value.to_string()).unwrap_or_default();
+    let json = |text: Option<Box<RawValue>>| text.map(|text| text.get().to_owned()).unwrap_or_default();
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let yes = |said: Option<bool>| if said == Some(true) { "yes".to_owned() } else { String::new() };
     Fields {

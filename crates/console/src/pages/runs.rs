@@ -1,10 +1,9 @@
 //! The list of runs: millions of them, by whatever filter; the address is the state.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use maud::{Markup, html};
-use midwatch_journal::{Journal, Order, RunQuery, RunSummary, Status};
+use midwatch_journal::{Cursor, Journal, Order, RunQuery, RunSummary, Status};
 use midwatch_observe::tell::amount;
 use midwatch_observe::why::Verdict;
 use midwatch_workflow::{Money, Timestamp};
@@ -14,6 +13,7 @@ use crate::error::Trouble;
 use crate::html::{self, age, span, theirs};
 use crate::link;
 use crate::page::{Page, Part, Section};
+use crate::verdicts;
 
 /// Which runs are listed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
@@ -48,17 +48,8 @@ const ORDERS: [(Sorted, &str, Order); 4] = [
     (Sorted::Stalest, "stalest", Order::Stalest),
 ];
 
-/// Where a page begins: what the last run before it is sorted by, and how many with the very same were shown.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Cursor {
-    key: u64,
-    skip: usize,
-}
-
 /// So many on a page.
 const ROWS_MAX: usize = 50;
-/// So many runs are asked for their verdict to find those of one.
-const ASKED_MAX: usize = 200;
 const AGES: [(&str, u64); 6] = [
     ("15 min", 900),
     ("1 h", 3_600),
@@ -94,10 +85,7 @@ impl RunsView {
             }
             None => Sorted::Newest,
         };
-        let cursor = get("after").and_then(|cursor| {
-            let (key, skip) = cursor.split_once('.')?;
-            Some(Cursor { key: key.parse().ok()?, skip: skip.parse().ok().filter(|skip| *skip < 1_000_000)? })
-        });
+        let cursor = get("after").map(|cursor| cursor.parse()).transpose().map_err(bad)?;
         Ok(Self {
             workflow: get("workflow"),
             statuses,
@@ -131,7 +119,7 @@ impl RunsView {
     }
 
     fn link(&self) -> String {
-        let cursor = self.cursor.map(|cursor| format!("{}.{}", cursor.key, cursor.skip));
+        let cursor = self.cursor.map(|cursor| cursor.to_string());
         link::with("/runs", self.parameters().into_iter().chain([("after", cursor.unwrap_or_default())]))
     }
 
@@ -165,49 +153,24 @@ impl RunsView {
     fn journal_order(&self) -> Order {
         ORDERS.iter().find(|(order, ..)| *order == self.order).map_or(Order::Newest, |(.., order)| *order)
     }
-
-    fn page_query(&self, now: Timestamp) -> RunQuery {
-        let mut query = self.query(now);
-        let Some(Cursor { key, skip }) = self.cursor else { return query };
-        query.skip = skip;
-        let at = Timestamp::from_micros(key);
-        match self.order {
-            Sorted::Newest => query.started_before = Some(at + Duration::from_micros(1)),
-            Sorted::Oldest => query.started_from = Some(query.started_from.map_or(at, |from| from.max(at))),
-            Sorted::Costliest => query.cost_upto = Some(Money::from_picos(key)),
-            Sorted::Stalest => query.updated_from = Some(at),
-        }
-        query
-    }
-
-    /// Where the next page begins.
-    fn after(&self, shown: &[RunSummary]) -> Option<Cursor> {
-        let key = |run: &RunSummary| match self.order {
-            Sorted::Newest | Sorted::Oldest => run.started_at.as_micros(),
-            Sorted::Costliest => run.spent.cost.as_picos(),
-            Sorted::Stalest => run.updated_at.as_micros(),
-        };
-        let last = key(shown.last()?);
-        let same = shown.iter().rev().take_while(|run| key(run) == last).count();
-        let before = self.cursor.filter(|cursor| cursor.key == last).map_or(0, |cursor| cursor.skip);
-        Some(Cursor { key: last, skip: same + before })
-    }
 }
 
 /// Renders a page of the list.
 pub(crate) fn render(app: &Arc<App>, view: &RunsView) -> Result<Page, Trouble> {
     let now = app.now();
-    let (runs, next, looked) = match view.verdict {
+    let (runs, next, found) = match view.verdict {
         None => {
-            let mut runs = app.journal.runs(&RunQuery { limit: ROWS_MAX + 1, ..view.page_query(now) })?;
+            let query = RunQuery { limit: ROWS_MAX + 1, ..view.query(now) };
+            let query = view.cursor.map_or(query.clone(), |cursor| query.from_cursor(cursor));
+            let mut runs = app.journal.runs(&query)?;
             let has_more = runs.len() > ROWS_MAX;
             runs.truncate(ROWS_MAX);
-            let next = has_more.then(|| view.after(&runs)).flatten();
+            let next = if has_more { Cursor::after(view.journal_order(), view.cursor, &runs) } else { None };
             (runs, next, None)
         }
         Some(verdict) => {
-            let (runs, looked, next) = of_verdict(app, view, verdict)?;
-            (runs, next, Some(looked))
+            let mut found = verdicts::search(app, &view.query(now), view.cursor, verdict, ROWS_MAX)?;
+            (std::mem::take(&mut found.runs), found.next, Some(found))
         }
     };
     let parts = vec![
@@ -216,10 +179,10 @@ pub(crate) fn render(app: &Arc<App>, view: &RunsView) -> Result<Page, Trouble> {
             "runs",
             "",
             html! {
-                @if runs.is_empty() { p.panel.empty { "No runs" @if view.is_filtered() { " that fit" } "." } }
+                @if runs.is_empty() { p.panel.empty { "No runs" @if view.is_filtered() { " that fit" } @if found.is_some() && next.is_some() { " so far" } "." } }
                 @else { (table(&runs, now)) }
-                (pager(view, next))
-                @if let Some(looked) = looked { p.faint { "Of " (amount::counted(looked as u64, "run")) " that were asked for their verdict." } }
+                @if let Some(found) = &found { (looked(found, view)) }
+                (pager(view, next, found.is_some() && runs.len() < ROWS_MAX))
                 @if !runs.is_empty() && !app.door.is_read_only() { (bulk(view)) }
             },
         ),
@@ -227,24 +190,23 @@ pub(crate) fn render(app: &Arc<App>, view: &RunsView) -> Result<Page, Trouble> {
     Ok(Page { title: "Runs".to_owned(), section: Section::Runs, parts })
 }
 
-type Found = (Vec<RunSummary>, usize, Option<Cursor>);
-
-/// The runs of one verdict, among so many that fit otherwise.
-fn of_verdict(app: &Arc<App>, view: &RunsView, wanted: Verdict) -> Result<Found, Trouble> {
-    let runs = app.journal.runs(&RunQuery { limit: ASKED_MAX + 1, ..view.page_query(app.now()) })?;
-    let mut found = Vec::new();
-    let mut looked = 0;
-    for run in runs.iter().take(ASKED_MAX) {
-        looked += 1;
-        if app.verdict(run)? == wanted {
-            found.push(run.clone());
-        }
-        if found.len() == ROWS_MAX {
-            break;
+/// How far a search for a verdict went.
+fn looked(found: &verdicts::Found, view: &RunsView) -> Markup {
+    let order = view.journal_order();
+    let upto = if order == Order::Newest { "back to " } else { "up to " };
+    html! {
+        p.faint {
+            @match &found.last {
+                None => "No run that fits otherwise may have this verdict.",
+                Some(last) => {
+                    "Asked " (amount::counted(found.looked as u64, "run")) " that may have this verdict"
+                    @if found.next.is_none() { ": all that " @if view.cursor.is_some() { "were left." } @else { "there are." } }
+                    @else if order == Order::Costliest { ", down to " (html::money(last.spent.cost)) "." }
+                    @else { ", " (upto) (html::moment(verdicts::reached(last, order))) "." }
+                }
+            }
         }
     }
-    let next = (looked < runs.len()).then(|| view.after(&runs[..looked])).flatten();
-    Ok((found, looked, next))
 }
 
 fn filters(app: &Arc<App>, view: &RunsView) -> Result<Markup, Trouble> {
@@ -332,13 +294,15 @@ fn doing(run: &RunSummary, now: Timestamp) -> Markup {
     }
 }
 
-fn pager(view: &RunsView, next: Option<Cursor>) -> Markup {
+/// `is_cut` says that the page is not full because the search for it took its time.
+fn pager(view: &RunsView, next: Option<Cursor>, is_cut: bool) -> Markup {
+    let further = if is_cut { "look further ›" } else { "next ›" };
     let first = RunsView { cursor: None, ..view.clone() }.link();
     html! {
         @if view.cursor.is_some() || next.is_some() {
             nav.pager aria-label="Pages of runs" {
                 @if view.cursor.is_some() { a href=(first) { "« first" } }
-                @if let Some(cursor) = next { a href=(RunsView { cursor: Some(cursor), ..view.clone() }.link()) rel="next" { "next ›" } }
+                @if let Some(cursor) = next { a href=(RunsView { cursor: Some(cursor), ..view.clone() }.link()) rel="next" { (further) } }
             }
         }
     }
