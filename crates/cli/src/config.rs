@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use midwatch_journal::Error;
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_workflow::Timestamp;
+
+use crate::server::Address;
 
 /// Options of every command.
 #[derive(Args, Clone)]
@@ -16,6 +19,12 @@ pub(crate) struct Global {
     /// The journal file
     #[arg(long, global = true, env = "MIDWATCH_DB", default_value = "midwatch.db", value_name = "FILE")]
     pub(crate) db: PathBuf,
+    /// Instead of the file: the console that shows the journal (`midwatch serve`), e.g. https://watch.example
+    #[arg(long, global = true, env = "MIDWATCH_SERVER", value_name = "URL")]
+    pub(crate) server: Option<Address>,
+    /// A file whose first line is the token of that console; MIDWATCH_TOKEN without one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Prints JSON for programs: one object, or one object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -52,7 +61,50 @@ impl FromStr for Moment {
 }
 
 impl Global {
-    /// Opens the journal for reading and posting.
+    /// Decides between file and server: what was typed comes before the environment, and there a server before a file.
+    ///
+    /// # Errors
+    /// [`Error::Usage`](crate::error::Error::Usage) if both were typed.
+    pub(crate) fn choose(&mut self, is_typed: impl Fn(&str) -> bool) -> Result<(), crate::error::Error> {
+        match (is_typed("db"), is_typed("server")) {
+            (true, true) => {
+                return Err(crate::error::Error::usage(
+                    "--db names a file and --server a console that shows one: give one of them",
+                ));
+            }
+            (true, false) => self.server = None,
+            (false, _) => {}
+        }
+        Ok(())
+    }
+
+    /// The token: the first line of the file, or else that of the environment.
+    ///
+    /// # Errors
+    /// If there is no such file, or its first line is empty.
+    pub(crate) fn token(&self) -> anyhow::Result<Option<String>> {
+        let Some(file) = &self.token_file else {
+            return Ok(std::env::var("MIDWATCH_TOKEN").ok().filter(|token| !token.is_empty()));
+        };
+        let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
+            Some(token) => Ok(Some(token.to_owned())),
+            None => {
+                let empty = format!("{}: its first line is empty", file.display());
+                Err(crate::error::Error::usage(empty).into())
+            }
+        }
+    }
+
+    /// The file or the server, as messages name it.
+    pub(crate) fn place(&self) -> String {
+        match &self.server {
+            Some(server) => server.to_string(),
+            None => self.db.display().to_string(),
+        }
+    }
+
+    /// Opens the journal's file for reading and posting.
     pub(crate) fn journal(&self) -> Result<SqliteJournal, Error> {
         SqliteJournal::open_reader(&self.db)
     }

@@ -7,6 +7,7 @@ use midwatch_workflow::RunId;
 
 use crate::config::Global;
 use crate::output;
+use crate::server::ServerError;
 
 /// How a command ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -19,7 +20,7 @@ pub(crate) enum Exit {
     Usage = 2,
     /// There is no such run.
     NotFound = 3,
-    /// The journal is unavailable or damaged.
+    /// The journal, or the server that shows it, is unavailable.
     Journal = 4,
     /// The run cannot do that in its state.
     Refused = 5,
@@ -35,12 +36,12 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Nothing has that name.
-    #[error("[MW0101] there is no run `{asked}` in {db}")]
+    #[error("[MW0101] there is no run `{asked}` in {place}")]
     NotFound {
         /// What was asked for.
         asked: String,
-        /// Where.
-        db: String,
+        /// In which journal.
+        place: String,
     },
     /// Several runs have that name.
     #[error("[MW0201] `{asked}` names more than one run")]
@@ -109,14 +110,24 @@ pub(crate) fn report(error: &anyhow::Error, global: &Global) -> Exit {
         return Exit::Done;
     }
     let own = error.downcast_ref::<Error>();
+    let server = server(error);
     let exit = match own {
         Some(own) => own.exit(),
+        None if server.is_some() => server.map_or(Exit::Failed, ServerError::exit),
         None if error.downcast_ref::<midwatch_journal::Error>().is_some() => Exit::Journal,
         None => Exit::Failed,
     };
-    let hints = own.map(Error::hints).unwrap_or_default();
+    let hints = own.map(Error::hints).or_else(|| server.map(ServerError::hints)).unwrap_or_default();
     output::report(&error_text(error), &hints, exit, global);
     exit
+}
+
+/// What a server did not give, whether it was asked or stands for a journal.
+fn server(error: &anyhow::Error) -> Option<&ServerError> {
+    error.downcast_ref::<ServerError>().or_else(|| match error.downcast_ref::<midwatch_journal::Error>() {
+        Some(midwatch_journal::Error::Server(error)) => error.downcast_ref(),
+        _ => None,
+    })
 }
 
 /// The message with its causes, those that it repeats left out.

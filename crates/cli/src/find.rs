@@ -1,10 +1,11 @@
 //! The run that somebody means, or what to say instead.
 
 use midwatch_inspect::Found;
-use midwatch_journal::{Journal, RunSummary};
+use midwatch_journal::RunSummary;
 
 use crate::error::Error;
 use crate::output::text::clean;
+use crate::source::Source;
 
 /// So many candidates are told.
 const TELL_MAX: usize = 8;
@@ -13,10 +14,12 @@ const TELL_MAX: usize = 8;
 ///
 /// # Errors
 /// [`Error::NotFound`], [`Error::Ambiguous`], or what the journal says.
-pub(crate) fn find(journal: &dyn Journal, asked: &str, db: &str) -> anyhow::Result<RunSummary> {
-    match midwatch_inspect::find(journal, asked)? {
+pub(crate) fn find(source: &Source, asked: &str) -> anyhow::Result<RunSummary> {
+    match midwatch_inspect::find(source.journal(), asked)? {
         Found::One(run) => Ok(*run),
-        Found::None => Err(Error::NotFound { asked: clean(asked).into_owned(), db: db.to_owned() }.into()),
+        Found::None => {
+            Err(Error::NotFound { asked: clean(asked).into_owned(), place: source.name().to_owned() }.into())
+        }
         Found::Several(runs) => {
             let candidates = candidates(&runs);
             Err(Error::Ambiguous { asked: clean(asked).into_owned(), candidates }.into())

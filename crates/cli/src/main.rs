@@ -7,11 +7,14 @@ mod control;
 mod error;
 mod find;
 mod output;
+mod server;
+mod source;
 mod stop;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
 use crate::config::Global;
@@ -32,15 +35,19 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
+A command looks into the journal file, or with --server at a console that shows it on another machine.
 RUN is a run id, its short form (r_1a2b3c4d), the first 4 or more of its hex digits, or a workflow id.
 
-Exit codes: 0 done · 1 what was asked for failed · 2 usage · 3 no such run · 4 the journal is unavailable or damaged \
+Exit codes: 0 done · 1 what was asked for failed · 2 usage · 3 no such run · 4 the journal or its server is unavailable \
 · 5 refused: the run cannot do that in its state";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let is_typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    let chosen = cli.global.choose(is_typed).map_err(anyhow::Error::from);
     let mut out = Out::new(&cli.global);
-    match cli.command.run(&cli.global, &mut out) {
+    match chosen.and_then(|()| cli.command.run(&cli.global, &mut out)) {
         Ok(exit) => exit.into(),
         Err(error) => error::report(&error, &cli.global).into(),
     }

@@ -52,6 +52,11 @@ const EXPLAINED_MAX: usize = 10;
 const LINES_MAX: usize = 50;
 
 impl Alerts {
+    /// Whether it looks at the journal, and not only at rules and receivers.
+    pub(super) fn reads_the_journal(&self) -> bool {
+        !self.default && self.check.is_none()
+    }
+
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         if self.default {
             out.raw(DEFAULT.as_bytes())?;

@@ -9,6 +9,7 @@ use crate::config::Global;
 use crate::control::{Sending, Targets, deliver};
 use crate::error::Exit;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Raise the budget of runs; those that are parked for it go on
 #[derive(Args)]
@@ -42,8 +43,9 @@ struct More {
 
 impl Budget {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let runs = self.targets.find(&global.journal()?, global, "budget", &[Status::Parked])?;
+        let source = Source::open(global)?;
+        let runs = self.targets.find(&source, "budget", &[Status::Parked])?;
         let order = RaiseBudget { usd: self.more.add, tokens: self.more.tokens, by: self.sending.by() };
-        deliver(&order, &runs, &self.sending, global, out)
+        deliver(&order, &runs, &self.sending, &source, global, out)
     }
 }

@@ -14,6 +14,7 @@ use crate::error::Exit;
 use crate::output::look::{BAD, FAINT, PLAIN, STRONG, WARN};
 use crate::output::table::{Cell, Column, lines};
 use crate::output::{Out, amount};
+use crate::source::Source;
 
 /// Report what runs cost, what of it was wasted, and which runs cost far more than their like
 #[derive(Args)]
@@ -82,9 +83,10 @@ const LINES_MAX: usize = 30;
 
 impl Cost {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
+        let source = Source::open(global)?;
         let since = self.since.map(|age| {
             let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-            Timestamp::from_micros(global.now().as_micros().saturating_sub(age))
+            Timestamp::from_micros(source.now().as_micros().saturating_sub(age))
         });
         let query = CostQuery {
             workflow: self.workflow.clone(),
@@ -93,7 +95,7 @@ impl Cost {
             runs_max: self.runs as usize,
             ..CostQuery::default()
         };
-        let (report, has_more) = cost(&global.journal()?, &query, self.by.into())?;
+        let (report, has_more) = cost(source.journal(), &query, self.by.into())?;
         if let Some(file) = &self.svg {
             let spread =
                 report.distribution.as_ref().context("no run has cost anything: there is nothing to draw")?;

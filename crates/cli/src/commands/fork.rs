@@ -9,6 +9,7 @@ use crate::control::{Sending, deliver};
 use crate::error::Exit;
 use crate::find::find;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Start a new run that shares a run's past up to a point, and goes on from there
 #[derive(Args)]
@@ -49,7 +50,8 @@ struct At {
 
 impl Fork {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let run = find(&global.journal()?, &self.run, &global.db.display().to_string())?;
+        let source = Source::open(global)?;
+        let run = find(&source, &self.run)?;
         let new = RunId::new(clock(), std::array::from_fn(|_| fastrand::u8(..)));
         let at = match (self.at.event, self.at.step) {
             (Some(event), _) => ForkAt::Event(event),
@@ -57,6 +59,6 @@ impl Fork {
         };
         let keys = if self.new_keys { ForkKeys::Own } else { ForkKeys::Parent };
         let order = midwatch_steer::Fork { at, keys, new, by: self.sending.by() };
-        deliver(&order, &[run], &self.sending, global, out)
+        deliver(&order, &[run], &self.sending, &source, global, out)
     }
 }

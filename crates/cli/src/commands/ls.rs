@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use midwatch_journal::{Journal, Order, RunQuery, RunSummary, Status};
+use midwatch_journal::{Order, RunQuery, RunSummary, Status};
 use midwatch_workflow::{Spent, Timestamp};
 
 use crate::config::{Global, duration};
@@ -12,6 +12,7 @@ use crate::error::Exit;
 use crate::output::look::{BAD, FAINT, PLAIN, WARN};
 use crate::output::table::{Cell, Column, lines};
 use crate::output::{Out, amount, look, text, time};
+use crate::source::Source;
 
 /// List runs, newest first
 #[derive(Args)]
@@ -62,10 +63,11 @@ enum Sorted {
 
 impl Ls {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let (now, limit) = (global.now(), self.limit as usize);
+        let source = Source::open(global)?;
+        let (now, limit) = (source.now(), self.limit as usize);
         // One more than wanted tells whether there are more.
         let query = RunQuery { limit: limit + 1, ..self.query(now) };
-        let mut runs = global.journal()?.runs(&query)?;
+        let mut runs = source.journal().runs(&query)?;
         let has_more = runs.len() > limit;
         runs.truncate(limit);
         if out.is_json {

@@ -32,8 +32,9 @@ use clap::Subcommand;
 use midwatch_workflow::Payload;
 
 use crate::config::Global;
-use crate::error::Exit;
+use crate::error::{Error, Exit};
 use crate::output::Out;
+use crate::server::Address;
 
 /// What can be asked.
 #[derive(Subcommand)]
@@ -70,6 +71,9 @@ pub(crate) enum Command {
 impl Command {
     /// Carries it out.
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
+        if let (Some(server), Some(name)) = (&global.server, self.needs_the_file()) {
+            return Err(needs_the_file(name, server).into());
+        }
         match self {
             Command::Demo(demo) => demo.run(global, out),
             Command::Ls(ls) => ls.run(global, out),
@@ -99,6 +103,29 @@ impl Command {
             Command::Completions(completions) => completions.run(out),
             Command::Version(version) => version.run(out),
         }
+    }
+}
+
+impl Command {
+    /// The name of a command that works on the journal's file alone.
+    fn needs_the_file(&self) -> Option<&'static str> {
+        match self {
+            Command::Trace(trace) if trace.is_following() => Some("trace --follow"),
+            Command::Mcp(_) => Some("mcp"),
+            Command::Gateway(_) => Some("gateway"),
+            Command::Serve(_) => Some("serve"),
+            Command::Alerts(alerts) if alerts.reads_the_journal() => Some("alerts"),
+            Command::Watch(_) => Some("watch"),
+            Command::Ingest(_) => Some("ingest"),
+            _ => None,
+        }
+    }
+}
+
+fn needs_the_file(name: &str, server: &Address) -> Error {
+    Error::Usage {
+        what: format!("midwatch {name} works on the journal's file, and {server} is a server"),
+        instead: Some("run it on the machine of the journal, with --db FILE".to_owned()),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::config::Global;
 use crate::control::{Sending, Targets, deliver};
 use crate::error::Exit;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Pause runs: attempts under way end, no further one starts
 #[derive(Args)]
@@ -28,8 +29,9 @@ pub(crate) struct Pause {
 
 impl Pause {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let runs = self.targets.find(&global.journal()?, global, "pause", &OPEN)?;
+        let source = Source::open(global)?;
+        let runs = self.targets.find(&source, "pause", &OPEN)?;
         let order = midwatch_steer::Pause { reason: self.reason, by: self.sending.by() };
-        deliver(&order, &runs, &self.sending, global, out)
+        deliver(&order, &runs, &self.sending, &source, global, out)
     }
 }

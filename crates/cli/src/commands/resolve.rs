@@ -9,6 +9,7 @@ use crate::control::{Sending, deliver};
 use crate::error::Exit;
 use crate::find::find;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Answer a parked run: try the step again, say that it is done, or go on as failed
 #[derive(Args)]
@@ -57,10 +58,11 @@ struct Given {
 
 impl Resolve {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let run = find(&global.journal()?, &self.run, &global.db.display().to_string())?;
+        let source = Source::open(global)?;
+        let run = find(&source, &self.run)?;
         let (step, resolution, by) = (self.step.clone(), self.resolution(), self.sending.by());
         let order = midwatch_steer::Resolve { step, resolution, by };
-        deliver(&order, &[run], &self.sending, global, out)
+        deliver(&order, &[run], &self.sending, &source, global, out)
     }
 
     fn resolution(&self) -> Resolution {

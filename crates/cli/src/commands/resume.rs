@@ -7,6 +7,7 @@ use crate::config::Global;
 use crate::control::{Sending, Targets, deliver};
 use crate::error::Exit;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Let paused runs go on
 #[derive(Args)]
@@ -25,8 +26,9 @@ pub(crate) struct Resume {
 
 impl Resume {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let runs = self.targets.find(&global.journal()?, global, "resume", &[Status::Paused])?;
+        let source = Source::open(global)?;
+        let runs = self.targets.find(&source, "resume", &[Status::Paused])?;
         let order = midwatch_steer::Resume { by: self.sending.by() };
-        deliver(&order, &runs, &self.sending, global, out)
+        deliver(&order, &runs, &self.sending, &source, global, out)
     }
 }

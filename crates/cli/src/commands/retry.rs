@@ -8,6 +8,7 @@ use crate::config::Global;
 use crate::control::{Sending, Targets, deliver};
 use crate::error::Exit;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Try again: failed runs from the step that failed, parked ones from where they stand
 #[derive(Args)]
@@ -33,10 +34,11 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
+        let source = Source::open(global)?;
         let statuses = [Status::Failed, Status::Parked];
-        let runs = self.targets.find(&global.journal()?, global, "retry", &statuses)?;
+        let runs = self.targets.find(&source, "retry", &statuses)?;
         let waits = if self.now { Waits::End } else { Waits::Keep };
-        let order = midwatch_steer::Retry { waits, now: global.now(), by: self.sending.by() };
-        deliver(&order, &runs, &self.sending, global, out)
+        let order = midwatch_steer::Retry { waits, now: source.now(), by: self.sending.by() };
+        deliver(&order, &runs, &self.sending, &source, global, out)
     }
 }

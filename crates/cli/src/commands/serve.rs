@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap::Args;
 use midwatch_console::{Access, Console, OpenError, Settings};
 use midwatch_watch::alert::Alerter;
@@ -32,8 +31,9 @@ Examples:
   MIDWATCH_TOKEN=$(openssl rand -hex 24) midwatch serve --listen 0.0.0.0:7070 --host watch.example
 
 It reads the journal whether or not a process owns it. On an address of this machine it is open to whoever is on it; on \
-any other it asks for the token, which comes from the environment or a file and never from the command line. Programs \
-send it as `Authorization: Bearer TOKEN`. Metrics for Prometheus are at /metrics. docs/console.md tells the pages, the keys, and what is hidden.
+any other it asks for the token: the first line of --token-file FILE, or MIDWATCH_TOKEN; never the command line. \
+Programs send it as `Authorization: Bearer TOKEN`. Metrics for Prometheus are at /metrics. Other machines look at it with \
+midwatch COMMAND --server URL. docs/console.md tells the pages, the keys, and what is hidden.
 
 With --otlp it takes traces in as `midwatch ingest` does and shows their runs; it owns the journal then, and makes it if it \
 is not there. Senders need no key where the console asks for no token, and else send it: \
@@ -48,9 +48,6 @@ pub(crate) struct Serve {
     /// Only shows: nobody can steer runs
     #[arg(long)]
     read_only: bool,
-    /// A file whose first line is the token that must be known; MIDWATCH_TOKEN without one
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
     /// Another name by which people ask for it; may be repeated
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
@@ -79,7 +76,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let token = self.token()?;
+        let token = global.token()?;
         // Before those who read the journal, which may not be there yet.
         let intake = self.intake(global, token.as_deref())?;
         let doors = (self.otlp_http, self.otlp_grpc);
@@ -121,17 +118,6 @@ impl Serve {
             return Err(Error::usage(what).into());
         }
         Intake::open(&global.db, access, ingest::Settings::default()).map(Some)
-    }
-
-    fn token(&self) -> anyhow::Result<Option<String>> {
-        let Some(file) = &self.token_file else {
-            return Ok(std::env::var("MIDWATCH_TOKEN").ok().filter(|token| !token.is_empty()));
-        };
-        let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-        match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
-            Some(token) => Ok(Some(token.to_owned())),
-            None => Err(Error::usage(format!("{}: its first line is empty", file.display())).into()),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `midwatch show`.
 
 use clap::Args;
-use midwatch_journal::{Board, Fold, Journal, RunSummary};
+use midwatch_journal::{Fold, RunSummary};
 use midwatch_observe::Timeline;
 use midwatch_workflow::event::WaitReason;
 use midwatch_workflow::gate::GateView;
@@ -15,6 +15,7 @@ use crate::output::look::FAINT;
 use crate::output::story::{Page, strong};
 use crate::output::text::{clean, fit};
 use crate::output::{Out, advice, amount, event, gate, look, time};
+use crate::source::Source;
 
 /// Show a run: what it did, step by step and attempt by attempt
 #[derive(Args)]
@@ -38,9 +39,9 @@ pub(crate) struct Show {
 
 impl Show {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let journal = global.journal()?;
-        let found = find(&journal, &self.run, &global.db.display().to_string())?;
-        let events = journal.events(found.run, 0)?;
+        let source = Source::open(global)?;
+        let found = find(&source, &self.run)?;
+        let events = source.journal().events(found.run, 0)?;
         if self.events {
             return print_events(&events, out);
         }
@@ -53,9 +54,9 @@ impl Show {
             out.json(&json!({ "summary": summary, "timeline": timeline }))?;
             return Ok(Exit::Done);
         }
-        let now = global.now();
+        let now = source.now();
         let gate = summary.target.as_deref().filter(|_| summary.held == Some(WaitReason::Gate));
-        let gate = gate.and_then(|target| Board::read(&global.db).ok()??.gate(target).cloned());
+        let gate = gate.and_then(|target| source.gate(target));
         for line in header(&summary, &timeline, gate.as_ref(), now, out.width_of_picture()) {
             out.line(line)?;
         }

@@ -9,6 +9,7 @@ use crate::control::{Sending, deliver};
 use crate::error::Exit;
 use crate::find::find;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Send a signal to a run
 #[derive(Args)]
@@ -40,8 +41,9 @@ pub(crate) struct Signal {
 
 impl Signal {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let run = find(&global.journal()?, &self.run, &global.db.display().to_string())?;
+        let source = Source::open(global)?;
+        let run = find(&source, &self.run)?;
         let order = midwatch_steer::Signal { name: self.name, payload: self.payload, id: self.id };
-        deliver(&order, &[run], &self.sending, global, out)
+        deliver(&order, &[run], &self.sending, &source, global, out)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use midwatch_inspect::{Inspector, gates, owner, stalls};
+use midwatch_inspect::stalls;
 use midwatch_observe::stall::{Stall, StallKind};
 use midwatch_observe::why::{Owner, Verdict};
 use serde_json::json;
@@ -13,6 +13,7 @@ use crate::error::Exit;
 use crate::output::look::{BAD, FAINT, PLAIN, WARN};
 use crate::output::table::{Cell, Column, lines};
 use crate::output::{Out, amount, time};
+use crate::source::Source;
 
 /// List runs that make no progress although nothing holds them back
 #[derive(Args)]
@@ -37,10 +38,9 @@ const ASKED_MAX: usize = 20;
 
 impl Stalls {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let (journal, now) = (global.journal()?, global.now());
-        let owner = owner(&global.db);
-        let found = stalls(&journal, now, self.limit)?;
-        let inspector = Inspector::new(&journal, now, owner.clone()).with_gates(gates(&global.db));
+        let source = Source::open(global)?;
+        let (owner, inspector) = (source.owner(), source.inspector());
+        let found = stalls(source.journal(), source.now(), self.limit)?;
         let shown = found.stalls.iter().take(self.most as usize);
         let mut rows = Vec::new();
         for (n, stall) in shown.enumerate() {

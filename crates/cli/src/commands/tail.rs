@@ -16,6 +16,7 @@ use crate::output::event::{Names, words};
 use crate::output::look::FAINT;
 use crate::output::text::{clean, fit, width};
 use crate::output::{Out, time};
+use crate::source::Source;
 use crate::stop::Stop;
 
 /// Follow events as they happen, of one run until it ends or of all
@@ -41,6 +42,7 @@ pub(crate) struct Tail {
 
 /// How often the journal is looked at.
 const POLL: Duration = Duration::from_millis(150);
+const POLL_SERVER: Duration = Duration::from_millis(500);
 /// How many events of the past are shown of one run.
 const PAST: usize = 10;
 /// How many rows are read at once.
@@ -50,10 +52,10 @@ const RUNS_MAX: usize = 10_000;
 
 impl Tail {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let journal = global.journal()?;
+        let source = Source::open(global)?;
         let mut follower: Box<dyn Follow> = match &self.run {
             Some(run) => {
-                let run = find(&journal, run, &global.db.display().to_string())?;
+                let run = find(&source, run)?;
                 Box::new(One {
                     run,
                     next: 1,
@@ -63,7 +65,7 @@ impl Tail {
                 })
             }
             None => {
-                let position = if self.from_start { 0 } else { journal.position()? };
+                let position = if self.from_start { 0 } else { source.position()? };
                 Box::new(All { position, known: HashMap::new(), ended: HashSet::new() })
             }
         };
@@ -71,12 +73,12 @@ impl Tail {
         runtime.block_on(async {
             let mut stop = Stop::listen()?;
             loop {
-                if let Some(exit) = follower.follow(&journal, out)? {
+                if let Some(exit) = follower.follow(source.journal(), out)? {
                     return Ok(exit);
                 }
                 tokio::select! {
                     () = stop.told() => return Ok(Exit::Done),
-                    () = tokio::time::sleep(POLL) => {}
+                    () = tokio::time::sleep(if source.server().is_some() { POLL_SERVER } else { POLL }) => {}
                 }
             }
         })

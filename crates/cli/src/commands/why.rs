@@ -1,8 +1,8 @@
 //! `midwatch why`.
 
 use clap::Args;
-use midwatch_inspect::{Inspector, candidates, gates, owner};
-use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
+use midwatch_inspect::{Inspector, candidates};
+use midwatch_journal::{RunQuery, RunSummary, Status};
 use midwatch_observe::why::{Answer, Safe, Verdict};
 use midwatch_workflow::RunId;
 
@@ -12,6 +12,7 @@ use crate::find::find;
 use crate::output::look::{ACTIVE, BAD, FAINT, GOOD, STRONG, WARN};
 use crate::output::text::{clean, wrap};
 use crate::output::{Out, amount, time};
+use crate::source::Source;
 
 /// Say why a run is slow, stuck, expensive or failed, and what to do
 #[derive(Args)]
@@ -41,15 +42,14 @@ pub(crate) struct Why {
 
 impl Why {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
-        let journal = global.journal()?;
-        let inspector =
-            Inspector::new(&journal, global.now(), owner(&global.db)).with_gates(gates(&global.db));
+        let source = Source::open(global)?;
+        let inspector = source.inspector();
         if self.all_failing {
-            return all_failing(&journal, &inspector, self.limit as usize, global, out);
+            return all_failing(&source, &inspector, self.limit as usize, global, out);
         }
         let run = match &self.run {
-            Some(run) => find(&journal, run, &global.db.display().to_string())?.run,
-            None => match worst(&journal, &inspector, global)? {
+            Some(run) => find(&source, run)?.run,
+            None => match worst(&source, &inspector)? {
                 Some(run) => run,
                 None => {
                     out.line("no open run needs anybody")?;
@@ -72,9 +72,9 @@ impl Why {
 /// So many runs are asked to find the worst.
 const CANDIDATES_MAX: usize = 20;
 
-fn worst(journal: &dyn Journal, inspector: &Inspector<'_>, global: &Global) -> anyhow::Result<Option<RunId>> {
+fn worst(source: &Source, inspector: &Inspector<'_>) -> anyhow::Result<Option<RunId>> {
     let mut worst: Option<(u8, RunId)> = None;
-    for candidate in candidates(journal, inspector, global.now(), CANDIDATES_MAX)? {
+    for candidate in candidates(source.journal(), inspector, source.now(), CANDIDATES_MAX)? {
         let rank = candidate.urgency();
         if rank > 0 && worst.is_none_or(|(other, _)| rank > other) {
             worst = Some((rank, candidate.run.run));
@@ -84,15 +84,15 @@ fn worst(journal: &dyn Journal, inspector: &Inspector<'_>, global: &Global) -> a
 }
 
 fn all_failing(
-    journal: &dyn Journal,
+    source: &Source,
     inspector: &Inspector<'_>,
     limit: usize,
     global: &Global,
     out: &mut Out,
 ) -> anyhow::Result<Exit> {
     let failed = vec![Status::Failed, Status::Compensated];
-    let failed = journal.runs(&RunQuery { statuses: failed, limit, ..RunQuery::default() })?;
-    let open = candidates(journal, inspector, global.now(), limit)?;
+    let failed = source.journal().runs(&RunQuery { statuses: failed, limit, ..RunQuery::default() })?;
+    let open = candidates(source.journal(), inspector, source.now(), limit)?;
     let open = open.into_iter().map(|candidate| Ok(candidate.answer));
     let mut told = 0;
     for answer in open.chain(failed.iter().map(|run: &RunSummary| inspector.why(run.run))) {
@@ -126,8 +126,16 @@ fn for_shell(mut answer: Answer, global: &Global) -> Answer {
     answer
 }
 
-/// ` --db FILE`, or nothing if the next shell would find the journal by itself.
+/// ` --db FILE` or ` --server URL`, or nothing if the next shell would find the journal by itself.
 pub(super) fn db_option(global: &Global) -> String {
+    let known = std::env::var("MIDWATCH_SERVER").ok();
+    match &global.server {
+        Some(server) if known.and_then(|known| known.parse().ok()).as_ref() == Some(server) => {
+            return String::new();
+        }
+        Some(server) => return format!(" --server {server}"),
+        None => {}
+    }
     let by_itself =
         std::env::var_os("MIDWATCH_DB").map_or_else(|| "midwatch.db".into(), std::path::PathBuf::from);
     if by_itself == global.db {

@@ -9,7 +9,9 @@ use midwatch_steer::{Desk, Effect, Order, Outcome, report};
 use crate::config::{Global, clock, duration};
 use crate::error::{Error, Exit};
 use crate::output::text::clean;
-use crate::output::{Out, look};
+use crate::output::{Out, look, time};
+use crate::server::PATIENCE_MAX;
+use crate::source::Source;
 
 /// How a message is sent.
 #[derive(Args)]
@@ -50,16 +52,30 @@ pub(crate) fn deliver(
     order: &dyn Order,
     runs: &[RunSummary],
     sending: &Sending,
+    source: &Source,
     global: &Global,
     out: &mut Out,
 ) -> anyhow::Result<Exit> {
-    let journal = global.journal()?;
-    let desk = Desk { journal: &journal, path: &global.db, patience: sending.timeout, clock: &clock };
     let mut exit = Exit::Done;
-    midwatch_steer::deliver(order, runs, &desk, |run, outcome| {
+    let mut tell = |run: &RunSummary, outcome: &Outcome| {
         exit = exit.max(tell(order, run, outcome, global, out)?);
         anyhow::Ok(())
-    })?;
+    };
+    let patience = sending.timeout;
+    match source.server() {
+        Some(_) if patience > PATIENCE_MAX => {
+            let most = time::span(PATIENCE_MAX);
+            return Err(Error::usage(format!(
+                "a server waits for an effect for {most} at most: --timeout 10s"
+            ))
+            .into());
+        }
+        Some(server) => server.deliver(order, runs, &sending.by(), patience, &mut tell)?,
+        None => {
+            let desk = Desk { journal: source.journal(), path: &global.db, patience, clock: &clock };
+            midwatch_steer::deliver(order, runs, &desk, &mut tell)?;
+        }
+    }
     Ok(exit)
 }
 

@@ -1,12 +1,12 @@
 //! Which runs a command is about: named one by one, or all that fit a filter, once a person has agreed to their number.
 
 use clap::Args;
-use midwatch_journal::{Journal, Order, RunQuery, RunSummary, Status};
+use midwatch_journal::{Order, RunQuery, RunSummary, Status};
 
-use crate::config::Global;
 use crate::error::Error;
 use crate::find::find;
 use crate::output::{amount, confirm};
+use crate::source::Source;
 
 /// The most runs that one command steers.
 const RUNS_MAX: usize = 10_000;
@@ -41,21 +41,19 @@ impl Targets {
     /// As [`find`]; [`Error::Usage`] if nothing is named, too much is, or nobody agreed.
     pub(crate) fn find(
         &self,
-        journal: &dyn Journal,
-        global: &Global,
+        source: &Source,
         verb: &str,
         statuses: &[Status],
     ) -> anyhow::Result<Vec<RunSummary>> {
         if !self.runs.is_empty() {
-            let db = global.db.display().to_string();
-            return self.runs.iter().map(|run| find(journal, run, &db)).collect();
+            return self.runs.iter().map(|run| find(source, run)).collect();
         }
         if self.workflow.is_none() && self.status.is_empty() && self.tenant.is_none() && self.text.is_none() {
             let instead = Some(format!("midwatch {verb} RUN…, or midwatch {verb} --workflow NAME"));
             return Err(Error::Usage { what: "no run is named".to_owned(), instead }.into());
         }
         let statuses = if self.status.is_empty() { statuses.to_vec() } else { self.status.clone() };
-        let runs = journal.runs(&RunQuery {
+        let runs = source.journal().runs(&RunQuery {
             workflow: self.workflow.clone(),
             statuses,
             tenant: self.tenant.clone(),

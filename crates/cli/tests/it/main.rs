@@ -19,6 +19,7 @@ mod resolve;
 mod resume;
 mod retry;
 mod serve;
+mod server;
 mod show;
 mod signal;
 mod simulate;

@@ -31,9 +31,18 @@ impl Ran {
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_midwatch"));
     command.current_dir(folder).env("COLUMNS", "100").env("TZ", "UTC").env("USER", "ann");
-    for variable in ["MIDWATCH_DB", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "LOGNAME"] {
+    for variable in [
+        "MIDWATCH_DB",
+        "MIDWATCH_SERVER",
+        "MIDWATCH_TOKEN",
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "LOGNAME",
+    ] {
         command.env_remove(variable);
     }
+    command.env("NO_PROXY", "*");
     command.env("MIDWATCH_NOW", NOW);
     command
 }

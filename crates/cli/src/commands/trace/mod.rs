@@ -17,6 +17,7 @@ use crate::config::Global;
 use crate::error::Exit;
 use crate::find::find;
 use crate::output::Out;
+use crate::source::Source;
 
 /// Show a run's trace, or hand traces on to a collector
 #[derive(Args)]
@@ -61,15 +62,20 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
+    /// Whether it follows all runs, and keeps its place beside the journal.
+    pub(super) fn is_following(&self) -> bool {
+        self.follow
+    }
+
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
         if self.follow {
             let otlp = collector(Signal::Traces, self.otlp.as_deref().unwrap_or_default(), self.protocol)?;
             return follow(otlp, self.cursor, self.from_start, global, out);
         }
-        let journal = global.journal()?;
+        let source = Source::open(global)?;
         let asked = self.run.as_deref().unwrap_or_default();
-        let run = find(&journal, asked, &global.db.display().to_string())?;
-        let family = family(&journal, run.run, self.alone, global.now())?;
+        let run = find(&source, asked)?;
+        let family = family(source.journal(), run.run, self.alone, source.now())?;
         if let Some(url) = &self.otlp {
             return hand_over(collector(Signal::Traces, url, self.protocol)?, family, out);
         }

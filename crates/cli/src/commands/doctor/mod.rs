@@ -1,5 +1,7 @@
 //! `midwatch doctor`.
 
+mod server;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,8 +23,11 @@ use crate::output::{Out, amount, time};
 Examples:
   midwatch doctor
   midwatch doctor --db /var/lib/agents/midwatch.db --quick
+  midwatch doctor --server https://watch.example
   midwatch doctor --json | jq 'select(.level != \"ok\")'
 
+With --server it checks what it can from here: the server, its version, whether it takes orders, the two clocks, and what \
+the journal says; the file itself is checked on the server's machine.
 Ends with code 4 if a check fails; a warning is no failure.
 JSON: one {\"check\", \"level\": \"ok\"|\"warn\"|\"fail\", \"message\", \"next\"} a line.")]
 pub(crate) struct Doctor {
@@ -53,11 +58,14 @@ const LETTER_AGE_MAX: Duration = Duration::from_secs(60);
 const SPACE_MIN: u64 = 1_000_000_000;
 /// A write-ahead log larger than this is worth a word.
 const WAL_MAX: u64 = 256_000_000;
-/// So many runs and letters are counted.
+/// So many runs are counted.
 const COUNT_MAX: usize = 10_000;
 
 impl Doctor {
     pub(crate) fn run(self, global: &Global, out: &mut Out) -> anyhow::Result<Exit> {
+        if let Some(address) = &global.server {
+            return server::check(address, global, out);
+        }
         let mut worst = Level::Ok;
         let mut tell = |finding: Finding| {
             if worst != Level::Fail && finding.level != Level::Ok {
@@ -85,14 +93,11 @@ impl Doctor {
         for finding in [
             open_runs(&journal, owner.as_deref()),
             parked_runs(&journal),
-            inbox(&journal, owner.as_deref(), now),
+            inbox(journal.waiting_letters(), owner.as_deref(), now),
+            owned(owner.as_deref()),
         ] {
             tell(finding)?;
         }
-        tell(match owner {
-            Some(owner) => ok("owner", format!("{owner} owns it")),
-            None => ok("owner", "no process owns it now".to_owned()),
-        })?;
         Ok(if worst == Level::Fail { Exit::Journal } else { Exit::Done })
     }
 }
@@ -178,7 +183,7 @@ fn space(_: &Path) -> Finding {
 
 /// How many runs there are in these states, and the first of them.
 fn count(
-    journal: &SqliteJournal,
+    journal: &dyn Journal,
     statuses: &[Status],
 ) -> Result<(u64, Option<String>), midwatch_journal::Error> {
     let query = RunQuery { statuses: statuses.to_vec(), limit: COUNT_MAX, ..RunQuery::default() };
@@ -192,7 +197,7 @@ fn counted(number: u64, thing: &str) -> String {
     format!("{}{more}", amount::counted(number, thing))
 }
 
-fn open_runs(journal: &SqliteJournal, owner: Option<&str>) -> Finding {
+fn open_runs(journal: &dyn Journal, owner: Option<&str>) -> Finding {
     match count(journal, &midwatch_steer::OPEN) {
         Ok((0, _)) => ok("runs", "none is open".to_owned()),
         Ok((open, _)) if owner.is_none() => {
@@ -204,7 +209,7 @@ fn open_runs(journal: &SqliteJournal, owner: Option<&str>) -> Finding {
     }
 }
 
-fn parked_runs(journal: &SqliteJournal) -> Finding {
+fn parked_runs(journal: &dyn Journal) -> Finding {
     match count(journal, &[Status::Parked]) {
         Ok((0, _)) => ok("parked", "none needs a person".to_owned()),
         Ok((parked, first)) => {
@@ -216,15 +221,27 @@ fn parked_runs(journal: &SqliteJournal) -> Finding {
     }
 }
 
-fn inbox(journal: &SqliteJournal, owner: Option<&str>, now: Timestamp) -> Finding {
-    let letters = match journal.letters(&[], COUNT_MAX) {
+fn owned(owner: Option<&str>) -> Finding {
+    match owner {
+        Some(owner) => ok("owner", format!("{owner} owns it")),
+        None => ok("owner", "no process owns it now".to_owned()),
+    }
+}
+
+/// Judges how many letters wait, and since when the oldest does.
+fn inbox(
+    letters: Result<(u64, Option<Timestamp>), midwatch_journal::Error>,
+    owner: Option<&str>,
+    now: Timestamp,
+) -> Finding {
+    let (letters, oldest) = match letters {
         Ok(letters) => letters,
         Err(error) => return fail("inbox", error.to_string(), None),
     };
-    let Some(first) = letters.first() else { return ok("inbox", "empty".to_owned()) };
-    let age = now.since(first.at);
+    let Some(oldest) = oldest else { return ok("inbox", "empty".to_owned()) };
+    let age = now.since(oldest);
     let waiting =
-        format!("{} waiting, the oldest since {}", counted(letters.len() as u64, "letter"), time::span(age));
+        format!("{} waiting, the oldest since {}", amount::counted(letters, "letter"), time::span(age));
     match owner {
         None => warn("inbox", waiting, "start the process that has the runs' code: it takes them in"),
         Some(_) if age > LETTER_AGE_MAX => {
