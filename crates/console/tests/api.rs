@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use midwatch_console::{Access, OpenError, Settings};
 use midwatch_journal::sqlite::SqliteJournal;
-use midwatch_journal::{Journal, RunQuery};
+use midwatch_journal::{Journal, Lease, RunQuery};
 use serde_json::Value;
 
 use crate::place::{Served, journal};
@@ -112,6 +112,22 @@ fn a_list_can_be_read_page_by_page_and_so_can_the_runs_of_a_verdict() {
     assert_eq!(ids(&get(&served, &format!("/api/v1/runs?run={one}&verdict=stuck"))["runs"]).len(), 0);
 }
 
+#[test]
+fn the_page_of_a_run_that_is_only_watched_has_no_form_and_says_who_carries_it_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("watched.db");
+    let runs = journal::watched(&path);
+    // As if a process were at work on it.
+    let _lease = Lease::acquire(&path).unwrap();
+    let served = Served::start(&path, Settings::default());
+    for (run, is_watched) in runs {
+        let page = text(&served, &format!("/runs/{run}"));
+        assert_eq!(page.contains("the client of the gateway carries it out"), is_watched, "{run}");
+        assert_eq!(page.contains(&format!("action=\"/runs/{run}/")), !is_watched, "{run}");
+        assert_eq!(page.contains("midwatch cancel"), !is_watched, "{run}");
+    }
+}
+
 fn ids(runs: &Value) -> Vec<String> {
     runs.as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect()
 }
@@ -144,6 +160,10 @@ fn an_address_that_others_reach_needs_a_token_that_cannot_be_guessed() {
 }
 
 fn get(served: &Served, path: &str) -> Value {
+    serde_json::from_str(&text(served, path)).unwrap()
+}
+
+fn text(served: &Served, path: &str) -> String {
     let mut stream = TcpStream::connect(served.url.trim_start_matches("http://")).unwrap();
     // The older protocol ends an answer with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
@@ -151,5 +171,5 @@ fn get(served: &Served, path: &str) -> Value {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains(" 200 "), "{path}: {head}");
-    serde_json::from_str(body).unwrap()
+    body.to_owned()
 }

@@ -164,7 +164,7 @@ pub struct RunSummary {
 
 impl RunSummary {
     /// How the worker of a run begins that others carry out and that is only written down here.
-    pub const RECORDER: &str = "recorder:";
+    pub const RECORDER: &str = midwatch_workflow::RunStarted::RECORDER;
 
     /// Whether others carry the run out: no engine takes it up.
     pub fn is_recorded(&self) -> bool {

@@ -58,6 +58,18 @@ impl Judgement {
         }
     }
 
+    /// The refusal of a run that others carry out: nobody takes in a message to it.
+    pub fn watched(run: &RunSummary) -> Self {
+        let recorder = run.worker.strip_prefix(RunSummary::RECORDER).unwrap_or_default().trim();
+        Self::Refused {
+            why: format!("is only watched (written down by {recorder}): midwatch does not carry it out"),
+            instead: Some(format!(
+                "stop it, or try again, where it runs; what it did: midwatch show {}",
+                run.run.short()
+            )),
+        }
+    }
+
     /// A refusal that sends people to the run itself.
     pub(crate) fn look(run: &RunSummary, why: impl Into<String>) -> Self {
         Self::Refused { why: why.into(), instead: Some(look(run)) }

@@ -235,6 +235,16 @@ pub struct RunStarted {
     pub worker: String,
 }
 
+impl RunStarted {
+    /// How the worker of a run begins that others carry out and that is only written down.
+    pub const RECORDER: &str = "recorder:";
+
+    /// Who wrote the run down, if others carry it out: no engine takes it up, and nobody takes in a message to it.
+    pub fn recorder(&self) -> Option<&str> {
+        self.worker.strip_prefix(Self::RECORDER).map(str::trim)
+    }
+}
+
 /// Which operation of which run started a child.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Parent {

@@ -107,6 +107,9 @@ fn header(
     for (command, what) in advice::next(timeline) {
         field("next", format!("{command:<44}  {what}"));
     }
+    if let Some(recorder) = timeline.start.recorder() {
+        field("watched", format!("written down by {recorder}; midwatch does not carry it out"));
+    }
     field("gate", at.map(|at| gate::line(at, now)).unwrap_or_default());
     field("says", timeline.status_text.clone().unwrap_or_default());
     field("run", run.run.to_string());

@@ -232,6 +232,9 @@ fn lines(answer: &Answer, width: usize) -> Vec<String> {
     let not: Vec<&str> = answer.excluded.iter().map(|excluded| excluded.what).collect();
     field("not", &not.join(", "));
     field("safe?", &safe(answer));
+    if let Some(who) = answer.carried_out_by {
+        field("runs", &format!("outside: {who} carries it out, and midwatch only watches"));
+    }
     let wide = answer.next.iter().map(|next| next.command.len()).max().unwrap_or(0);
     for (n, next) in answer.next.iter().enumerate() {
         let name = if n == 0 { "next" } else { "" };

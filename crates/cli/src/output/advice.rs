@@ -8,7 +8,8 @@ use super::text::clean;
 /// The commands that move the run, each with what it means.
 pub(crate) fn next(timeline: &Timeline) -> Vec<(String, &'static str)> {
     let run = timeline.start.run.short();
-    if timeline.end.is_some() {
+    // Of a run that others carry out nobody here can answer for them.
+    if timeline.end.is_some() || timeline.start.recorder().is_some() {
         return Vec::new();
     }
     if let Some(person) = timeline.parked() {

@@ -11,7 +11,7 @@ use crate::midwatch::{Ran, midwatch, run};
 fn the_first_line_is_the_answer() {
     let folder = written(&[checkout(), booking(), research()]);
     for (run, first) in [
-        ("order-42", "HEALTHY  r_01010101 checkout order-42 · 4.02s (n=1: too few to compare)"),
+        ("order-42", "HEALTHY  r_01010101 checkout order-42 · 4.02s (n=0: too few to compare)"),
         ("trip-7", "FAILED  r_02020202 booking trip-7 · 1.50s (n=0: too few to compare)"),
         ("paper-9", "PARKED  r_03030303 research paper-9 · 9m57s (n=0: too few to compare)"),
     ] {
@@ -36,6 +36,44 @@ fn the_commands_of_an_answer_work_when_pasted() {
             assert_eq!(ran.code, 0, "{command}: {}", ran.all());
         }
     }
+}
+
+#[test]
+fn a_run_that_is_only_watched_takes_no_order_and_its_answer_names_who_carries_it_out() {
+    let watched = |n, id: &str| {
+        let mut story =
+            Story::with(n, "agent", id, |start| start.worker = "recorder: gateway, process 7".into());
+        let call = story.attempt_with("call_llm", 1, |attempt| attempt.target = Some("openai:gpt-4o".into()));
+        (story, call)
+    };
+    let (open, _) = watched(1, "open-1");
+    let (mut failed, call) = watched(2, "failed-1");
+    let failure = Failure::new(Class::InvalidRequest, "no such tool").status(400);
+    failed.after(300).fails(call, failure.clone());
+    failed.gives_up("call_llm", 1, midwatch_workflow::GiveUp::Class);
+    failed.ends_failed(failure, 0);
+    let folder = written(&[open, failed]);
+    for asked in ["open-1", "failed-1"] {
+        let told = midwatch(folder.path(), &format!("why {asked}")).stdout;
+        assert!(told.contains("outside: the client of the gateway carries it out"), "{told}");
+        let answer = midwatch(folder.path(), &format!("why {asked} --json")).stdout;
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["carried_out_by"], "the client of the gateway");
+        for next in answer["next"].as_array().unwrap() {
+            let command = next["command"].as_str().unwrap();
+            let arguments: Vec<&str> = command.strip_prefix("midwatch ").unwrap().split(' ').collect();
+            assert!(["show", "doctor", "why"].contains(&arguments[0]), "{command}");
+            assert_eq!(run(folder.path(), &arguments).code, 0, "{command}");
+        }
+        for order in ["cancel", "pause", "retry", "resume"] {
+            let refused = midwatch(folder.path(), &format!("{order} {asked}"));
+            assert_eq!(refused.code, 5, "{order}: {}", refused.all());
+            assert!(refused.stderr.contains("is only watched"), "{order}: {}", refused.all());
+        }
+        let shown = midwatch(folder.path(), &format!("show {asked}")).stdout;
+        assert!(shown.contains("watched   written down by gateway, process 7"), "{shown}");
+    }
+    assert_eq!(crate::journal::letters(folder.path()).len(), 0);
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub(super) struct Answer {
     headline: String,
     evidence: Vec<Evidence>,
     next: Vec<Next>,
+    /// Of a run that midwatch only watches: who carries it out.
+    carried_out_by: Option<String>,
 }
 
 /// Something that the journal says.

@@ -13,6 +13,14 @@ pub(super) fn actions(run: &RunSummary, timeline: &Timeline, app: &App) -> Marku
     if app.door.is_read_only() {
         return html! {};
     }
+    if let Some(recorder) = timeline.start.recorder() {
+        return html! {
+            section.panel.actions aria-labelledby="actions-title" {
+                h2 #actions-title { "Only watched" }
+                p { "Others carry this run out, and " (theirs(recorder)) " writes it down. Nothing can be done with it from here: stop it, or try again, where it runs." }
+            }
+        };
+    }
     let status = run.status;
     let form = |action: &str, inner: Markup| {
         html! {

@@ -45,6 +45,7 @@ pub(super) fn verdict(answer: &Answer, run: RunId) -> Markup {
                         }
                     }
                 }
+                @if let Some(who) = answer.carried_out_by { dt { "runs" } dd { "outside: " (who) " carries it out, and midwatch only watches" } }
                 dt { "next" }
                 dd { ul.next { @for next in &answer.next { li { (html::command(&next.command)) span.faint { (theirs(&next.does)) } } } } }
             }

@@ -127,6 +127,19 @@ pub(crate) fn incidents(path: &Path) -> Value {
     json!({ "runs": by_name })
 }
 
+/// The same silent run, carried out by an engine and by others; and whether it is only watched.
+pub(crate) fn watched(path: &Path) -> [(RunId, bool); 2] {
+    let now = now();
+    let incident = all().into_iter().find(|incident| incident.name.starts_with("stuck/silent-")).unwrap();
+    let facts = &incident.facts;
+    let place =
+        |n, worker: &str| placed(&facts.events, n, facts.now, now, |start| start.worker = worker.to_owned());
+    let (own, others) = (place(1, "w1"), place(2, "recorder: gateway, process 7"));
+    let runs = [(run_of(&own), false), (run_of(&others), true)];
+    write(path, vec![own, others]);
+    runs
+}
+
 fn run_of(events: &[Event]) -> RunId {
     match &events[0].kind {
         EventKind::RunStarted(start) => start.run,

@@ -18,6 +18,8 @@ pub struct Answer {
     pub workflow: String,
     /// The user's id.
     pub workflow_id: String,
+    /// Of a run that midwatch only watches: who carries it out, and so can stop it or try again. No command of midwatch can.
+    pub carried_out_by: Option<&'static str>,
     /// How it is doing.
     pub verdict: Verdict,
     /// Why.

@@ -107,6 +107,16 @@ impl<'f> Case<'f> {
         self.timeline.start.run.short()
     }
 
+    /// Whoever carries the run out, in words, if midwatch does not and only watches: they stop it and try again.
+    pub(super) fn outside(&self) -> Option<&'static str> {
+        let recorder = self.timeline.start.recorder()?;
+        Some(match recorder.split([' ', ',']).next() {
+            Some("gateway") => "the client of the gateway",
+            Some("ingest") => "the agent that sends its traces",
+            _ => "somebody else",
+        })
+    }
+
     /// Whether the engine ends an attempt that does not beat.
     pub(super) fn must_beat(&self, attempt: &Attempt) -> bool {
         self.facts.events.iter().any(|event| match &event.kind {

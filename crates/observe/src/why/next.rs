@@ -11,6 +11,9 @@ use crate::words::shell;
 /// Gives the commands, the likeliest first.
 pub(super) fn commands(case: &Case<'_>, finding: &Finding<'_>) -> Vec<Next> {
     let run = case.short();
+    if let Some(outside) = case.outside() {
+        return for_watched(case, finding, &run, outside);
+    }
     let mut next = match (&case.timeline.end, case.timeline.parked()) {
         (None, Some(person)) => for_parked(case, &run, person),
         (None, None) => for_open(case, finding, &run),
@@ -20,6 +23,35 @@ pub(super) fn commands(case: &Case<'_>, finding: &Finding<'_>) -> Vec<Next> {
         next.push(command(format!("midwatch show {run}"), "see it step by step"));
     }
     next
+}
+
+/// Of a run that others carry out nothing can be stopped or tried again from here: what helps is to look, and to turn to them.
+fn for_watched(case: &Case<'_>, finding: &Finding<'_>, run: &str, outside: &str) -> Vec<Next> {
+    let open = case.open();
+    let look = |does: String| command(format!("midwatch show {run}"), does);
+    match (&case.timeline.end, finding.cause) {
+        (None, Cause::ProcessLost | Cause::LockHeld) => vec![command(
+            "midwatch doctor",
+            "see who owns the journal; start what writes this run down again, and it books what was under way as lost",
+        )],
+        (None, Cause::ChildStuck | Cause::SlowChild | Cause::Child) => {
+            let mut next = children(&open);
+            next.push(look(format!("midwatch only watches it: {outside} can stop it")));
+            next
+        }
+        (None, _) if finding.verdict == Verdict::Healthy => {
+            vec![command(format!("midwatch tail {run}"), "follow it")]
+        }
+        (None, _) => vec![
+            look(format!("see what it does; midwatch only watches it: {outside} can stop it or try again")),
+            command(format!("midwatch tail {run}"), "follow it"),
+        ],
+        (Some(_), Cause::ChildFailed) => ended_child(case),
+        (Some(end), _) if matches!(end.result, RunResult::Failed { .. }) => {
+            vec![look(format!("see what was tried; midwatch only watches it: {outside} can try again"))]
+        }
+        (Some(_), _) => vec![look("see it step by step".to_owned())],
+    }
 }
 
 fn command(command: impl Into<String>, does: impl Into<String>) -> Next {
@@ -127,6 +159,15 @@ fn signals(open: &[Open<'_>], run: &str) -> Vec<Next> {
     open.iter().filter_map(send).collect()
 }
 
+fn ended_child(case: &Case<'_>) -> Vec<Next> {
+    let child = case.timeline.entries.iter().rev().find_map(|entry| match entry {
+        Entry::Child(child) if child.end.is_some() => Some(child.run.short()),
+        _ => None,
+    });
+    let ask = |child| command(format!("midwatch why {child}"), "ask the same of the child");
+    child.map(ask).into_iter().collect()
+}
+
 fn for_ended(case: &Case<'_>, finding: &Finding<'_>, run: &str) -> Vec<Next> {
     let Some(RunResult::Failed { compensated, failure, .. }) =
         case.timeline.end.as_ref().map(|end| &end.result)
@@ -134,14 +175,7 @@ fn for_ended(case: &Case<'_>, finding: &Finding<'_>, run: &str) -> Vec<Next> {
         return vec![command(format!("midwatch show {run}"), "see it step by step")];
     };
     if finding.cause == Cause::ChildFailed {
-        let child = case.timeline.entries.iter().rev().find_map(|entry| match entry {
-            Entry::Child(child) if child.end.is_some() => Some(child.run.short()),
-            _ => None,
-        });
-        return child
-            .map(|child| command(format!("midwatch why {child}"), "ask the same of the child"))
-            .into_iter()
-            .collect();
+        return ended_child(case);
     }
     let mut next = Vec::new();
     let gave_up = case.timeline.steps().any(|step| step.gave_up.is_some() && step.void.is_none());
@@ -159,4 +193,42 @@ fn for_ended(case: &Case<'_>, finding: &Finding<'_>, run: &str) -> Vec<Next> {
         )
     }));
     next
+}
+
+#[cfg(test)]
+mod tests {
+    use midwatch_workflow::EventKind;
+
+    use crate::corpus::incidents;
+    use crate::why::{Safe, why};
+
+    /// What takes no effect on a run that others carry out.
+    const ORDERS: [&str; 8] = ["cancel", "pause", "resume", "retry", "resolve", "budget", "fork", "signal"];
+
+    #[test]
+    fn a_run_that_is_only_watched_is_never_answered_with_an_order_nor_with_a_key() {
+        for (worker, who) in [
+            ("recorder: gateway, process 7", "the client of the gateway"),
+            ("recorder: ingest pid 7", "the agent that sends its traces"),
+            ("recorder: another", "somebody else"),
+        ] {
+            for mut incident in incidents() {
+                let Some(EventKind::RunStarted(start)) =
+                    incident.facts.events.first_mut().map(|first| &mut first.kind)
+                else {
+                    panic!("a run begins with its start")
+                };
+                start.worker = worker.to_owned();
+                let answer = why(&incident.facts);
+                assert_eq!(answer.carried_out_by, Some(who), "{}", incident.name);
+                assert!(!answer.next.is_empty(), "{}", incident.name);
+                for next in &answer.next {
+                    let verb = next.command.split(' ').nth(1).unwrap_or_default();
+                    assert!(!ORDERS.contains(&verb), "{}: {}", incident.name, next.command);
+                }
+                assert_eq!(answer.safe_to_retry.key, None, "{}", incident.name);
+                assert_ne!(answer.safe_to_retry.verdict, Safe::WithKeys, "{}", incident.name);
+            }
+        }
+    }
 }

@@ -40,7 +40,9 @@ pub(super) fn judge(case: &Case<'_>, finding: &Finding<'_>) -> SafeToRetry {
     let ambiguous: Vec<u64> = step.attempts.iter().filter_map(ambiguous_end).collect();
     let in_doubt = !ambiguous.is_empty() || is_cut_off(case, step);
     let (verdict, because) = verdict(case, step, in_doubt, ambiguous.len());
-    SafeToRetry { verdict, because, step: Some(step.title()), key: Some(case.timeline.key(step)), ambiguous }
+    // Which keys others send is not known.
+    let key = case.outside().is_none().then(|| case.timeline.key(step));
+    SafeToRetry { verdict, because, step: Some(step.title()), key, ambiguous }
 }
 
 /// The step that a retry would try.
@@ -85,6 +87,14 @@ fn verdict(case: &Case<'_>, step: &Step, in_doubt: bool, ambiguous: usize) -> (S
     }
     if is_paid_by_token(step) {
         return (Safe::Yes, "a repeated call of a model has no effect but its price".to_owned());
+    }
+    if case.outside().is_some() {
+        return if in_doubt {
+            let because = "an attempt may have had its effect, and whether whoever carries it out sends keys is not known";
+            (Safe::No, because.to_owned())
+        } else {
+            (Safe::Yes, "no attempt of it can have had its effect".to_owned())
+        };
     }
     let age = case.facts.now.since(step.asked.at);
     match (in_doubt, age > KEYS_KEPT) {

@@ -78,7 +78,8 @@ fn no_owner<'f>(case: &Case<'f>, open: &[Open<'f>]) -> Option<Finding<'f>> {
     }
     let (event, worker) = case.worker();
     let worker = if worker.is_empty() { String::new() } else { format!(" ({worker} did last)") };
-    let headline = format!("no process carries it out{worker}; last event {} ago", span(case.silence()));
+    let what = if case.outside().is_some() { "writes it down any more" } else { "carries it out" };
+    let headline = format!("no process {what}{worker}; last event {} ago", span(case.silence()));
     let finding = Finding::new(Verdict::Stuck, Cause::ProcessLost, headline)
         .shown_by([], "the journal's lock is free: no process owns it")
         .shown_by([event], format!("taken up{worker}"));

@@ -22,7 +22,8 @@ fn a_console_behind_tls_is_looked_at_if_its_certificate_is_known() {
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     std::fs::write(elsewhere.folder().join("ca.pem"), authority.pem()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let address = runtime.block_on(end_tls(&authority, console.url.trim_start_matches("http://").parse().unwrap()));
+    let address =
+        runtime.block_on(end_tls(&authority, console.url.trim_start_matches("http://").parse().unwrap()));
     let url = format!("https://{address}");
     let known = elsewhere.with(&url, &["why", "order-42"], |asked| {
         asked.env("SSL_CERT_FILE", "ca.pem");
