@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use midwatch::{Context, Failure, Midwatch, RunHandle, StepContext, step, workflow};
+use midwatch::{Context, Failure, Midwatch, StepContext, step, workflow};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, RunQuery};
 use serde::Serialize;
 
-use super::meter::{Meter, quantile, resident};
+use super::meter::{Meter, quantile};
 use super::{Output, limit};
 
 /// How much to measure.
@@ -30,17 +30,6 @@ pub(crate) struct Options {
     /// Only the steps a second with so many runs at once, e.g. under a profiler.
     #[arg(long)]
     only: Option<usize>,
-}
-
-/// Measures the memory of sleeping runs in a process of its own.
-#[derive(Args)]
-pub(crate) struct SleeperOptions {
-    /// The journal.
-    #[arg(long)]
-    db: std::path::PathBuf,
-    /// How many runs.
-    #[arg(long)]
-    runs: usize,
 }
 
 #[derive(Default, Serialize)]
@@ -76,11 +65,6 @@ async fn ten_steps(cx: Context, text: String) -> Result<String, Failure> {
         last = cx.step(echo, &last).await?;
     }
     Ok(last)
-}
-
-#[workflow]
-async fn sleeper(cx: Context, _: ()) -> Result<(), Failure> {
-    cx.sleep(Duration::from_secs(30 * 24 * 3600)).await
 }
 
 /// Ends soon after it is taken up: what it was doing when the process died is done again.
@@ -148,7 +132,7 @@ pub(super) fn at_once_and_alone(
 }
 
 async fn open(db: &Path) -> anyhow::Result<Arc<Midwatch>> {
-    let builder = Midwatch::embedded(db).workflow(ten_steps).workflow(sleeper).workflow(interrupted);
+    let builder = Midwatch::embedded(db).workflow(ten_steps).workflow(interrupted);
     Ok(Arc::new(builder.step(echo).step(hang_once).open().await?))
 }
 
@@ -256,68 +240,27 @@ fn recovery(
     })
 }
 
-/// Starts sleeping runs in a process of its own and measures what each takes there, and how fast they are found again.
+/// Has sleeping runs started in a process of its own, where every allocation is counted, and asks what each takes there and
+/// how fast they are found again.
 fn sleeping(folder: &Path, runs: usize, figures: &mut Figures) -> anyhow::Result<()> {
-    let db = folder.join(format!("sleep-{runs}.db"));
-    let output = Command::new(std::env::current_exe()?)
-        .args(["bench", "engine-sleepers", "--runs", &runs.to_string(), "--db"])
-        .arg(&db)
+    let output = Command::new("cargo")
+        .args(["bench", "--quiet", "--package", "midwatch", "--bench", "sleepers", "--", &runs.to_string()])
+        .arg(std::path::absolute(folder)?)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(std::process::Stdio::inherit())
         .output()
-        .context("start a process for sleeping runs")?;
-    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        .context("start the benchmark of sleeping runs")?;
+    anyhow::ensure!(output.status.success(), "sleeping runs could not be measured");
     let measured: Sleeping = serde_json::from_slice(&output.stdout)?;
     figures.bytes_per_sleeping_run.insert(runs, measured.bytes_per_run);
     figures.recover_100000_sleeping_s = measured.recover_s;
     Ok(())
 }
 
-#[derive(Serialize, serde::Deserialize)]
+#[derive(serde::Deserialize)]
 struct Sleeping {
     bytes_per_run: f64,
     recover_s: f64,
-}
-
-#[allow(clippy::print_stdout)]
-pub(crate) fn sleepers(options: &SleeperOptions) -> anyhow::Result<()> {
-    let runtime = runtime()?;
-    let measured = runtime.block_on(async {
-        let midwatch = open(&options.db).await?;
-        // The first ones fill caches and pools to their size (SQLite's page cache alone is 16 MiB): the base that does not
-        // grow with runs.
-        start_sleepers(&midwatch, 20_000).await?;
-        let before = resident()?;
-        start_sleepers(&midwatch, options.runs).await?;
-        let after = resident()?;
-        midwatch.shut_down().await;
-        drop(midwatch);
-        let begun = Instant::now();
-        let midwatch = open(&options.db).await?;
-        let recover_s = begun.elapsed().as_secs_f64();
-        midwatch.shut_down().await;
-        #[allow(clippy::cast_precision_loss)]
-        let bytes_per_run = after.saturating_sub(before) as f64 / options.runs as f64;
-        anyhow::Ok(Sleeping { bytes_per_run, recover_s })
-    })?;
-    println!("{}", serde_json::to_string(&measured)?);
-    Ok(())
-}
-
-async fn start_sleepers(midwatch: &Arc<Midwatch>, runs: usize) -> anyhow::Result<()> {
-    let starters = (0..100).map(|starter| {
-        let midwatch = Arc::clone(midwatch);
-        tokio::spawn(async move {
-            for _ in (starter..runs).step_by(100) {
-                let _: RunHandle<()> = midwatch.start(sleeper, ()).await?;
-            }
-            anyhow::Ok(())
-        })
-    });
-    for starter in starters.collect::<Vec<_>>() {
-        starter.await??;
-    }
-    // Until the last ones have left memory.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    Ok(())
 }
 
 #[allow(clippy::print_stdout)]

@@ -1,4 +1,4 @@
-//! What a piece of work took: wall time, CPU time, memory.
+//! What a piece of work took: wall time and CPU time.
 
 use std::time::{Duration, Instant};
 
@@ -26,14 +26,6 @@ impl Meter {
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-/// Resident memory of this process, in bytes.
-pub(crate) fn resident() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: u64 = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
-    Ok(kib * 1024)
 }
 
 /// The value below which this share of the values lies.

@@ -43,8 +43,6 @@ pub(crate) enum Bench {
     GatewayLoad(gateway::LoadOptions),
     #[command(hide = true)]
     GatewayUpstream,
-    #[command(hide = true)]
-    EngineSleepers(engine::SleeperOptions),
 }
 
 /// How to print.
@@ -69,6 +67,5 @@ pub(crate) fn run(bench: Bench) -> anyhow::Result<()> {
         Bench::GatewayBooks(options) => gateway_books::run(&options),
         Bench::GatewayLoad(options) => gateway::load(&options),
         Bench::GatewayUpstream => gateway::upstream(),
-        Bench::EngineSleepers(options) => engine::sleepers(&options),
     }
 }
