@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use midwatch_journal::Journal;
@@ -22,7 +21,9 @@ use temporalio_client::{
 use temporalio_common::error::IncomingError;
 use temporalio_common::protos::temporal::api::common::v1::Payload as Raw;
 use temporalio_common::{MemoValues, UntypedWorkflow};
+use tokio::task::AbortHandle;
 
+use crate::catch_up::CatchUp;
 use crate::drive::temporal_id;
 use crate::options::Options;
 use crate::time::timestamp;
@@ -40,10 +41,16 @@ pub struct Temporal {
     /// Temporal's ids of runs that were started or looked up here.
     ids: Mutex<HashMap<RunId, String>>,
     worker: RunningWorker,
+    catch_up: CatchUp,
+    /// Brings into the journal what workers that died could not write.
+    tending: AbortHandle,
 }
 
-/// How long a caller waits for the journal to show an end that the server has told of already.
-const MIRROR_LAG: Duration = Duration::from_secs(3);
+impl Drop for Temporal {
+    fn drop(&mut self) {
+        self.tending.abort();
+    }
+}
 
 /// How many ids are remembered; others are looked up in the journal.
 const IDS_MAX: usize = 100_000;
@@ -63,7 +70,9 @@ impl Temporal {
         let registry = Arc::new(registry);
         let worker =
             RunningWorker::start(options.clone(), Arc::clone(&registry), Arc::clone(&journal)).await?;
-        Ok(Self { client, options, registry, journal, ids: Mutex::default(), worker })
+        let catch_up = CatchUp { client: client.clone(), journal: Arc::clone(&journal) };
+        let tending = tokio::spawn(catch_up.clone().tend()).abort_handle();
+        Ok(Self { client, options, registry, journal, ids: Mutex::default(), worker, catch_up, tending })
     }
 
     /// Takes no more tasks, lets attempts under way end within the drain limit, and leaves the rest to other workers.
@@ -71,6 +80,7 @@ impl Temporal {
     /// # Errors
     /// If the worker had failed.
     pub async fn shut_down(&self) -> Result<(), EngineError> {
+        self.tending.abort();
         self.worker.shut_down().await
     }
 
@@ -206,7 +216,8 @@ impl Temporal {
     }
 
     async fn end_of(&self, run: RunId) -> Result<RunResult, EngineError> {
-        let handle = self.handle(&self.temporal_of(run).await?);
+        let temporal = self.temporal_of(run).await?;
+        let handle = self.handle(&temporal);
         let failed = |class, message: &str| RunResult::Failed {
             failure: Failure::new(class, message),
             compensated: 0,
@@ -234,22 +245,8 @@ impl Temporal {
             Err(WorkflowGetResultError::NotFound(_)) => return Err(EngineError::UnknownRun(run)),
             Err(error) => return Err(unavailable(error)),
         };
-        self.await_mirror(run).await;
+        self.catch_up.end(run, &temporal).await;
         Ok(result)
-    }
-
-    /// Lets the journal come up with an end, so that whoever reads it next sees what the result says.
-    async fn await_mirror(&self, run: RunId) {
-        let until = tokio::time::Instant::now() + MIRROR_LAG;
-        while tokio::time::Instant::now() < until {
-            let journal = Arc::clone(&self.journal);
-            let read = tokio::task::spawn_blocking(move || journal.run(run)).await;
-            match read {
-                Ok(Ok(Some(summary))) if summary.ended_at.is_some() => return,
-                Ok(Ok(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
-                _ => return,
-            }
-        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::drive::drive;
 use crate::mirror::Mirror;
 use crate::step::name_now;
 use crate::translate::Input;
-use crate::wire::{MESSAGE, arguments, raw_of, read, read_payload};
+use crate::wire::{MESSAGE, STATUS, arguments, raw_of, read, read_payload};
 
 /// What all workflows of a worker share.
 pub(crate) struct Shared {
@@ -132,7 +132,7 @@ impl WorkflowImplementation for Host {
     }
 
     fn decode_query_input(name: &str, payloads: &Payloads, _: &PayloadConverter) -> Decoded {
-        Ok((name == "midwatch.status").then(|| Box::new(payloads.clone()) as Box<dyn Any>))
+        Ok((name == STATUS).then(|| Box::new(payloads.clone()) as Box<dyn Any>))
     }
 
     fn dispatch_query(

@@ -8,6 +8,7 @@
 //! keeps nowhere but in the server and the journal.
 
 mod attempt;
+mod catch_up;
 mod control;
 mod drive;
 mod engine;

@@ -23,6 +23,9 @@ pub(crate) const BYTES_MAX: usize = (2 << 20) - (64 << 10);
 /// The signal that brings a [`midwatch_workflow::Message`]; all other names are signals of the workflow itself.
 pub(crate) const MESSAGE: &str = "midwatch.message";
 
+/// The query that gives a run's summary. A worker that has forgotten the run replays it first.
+pub(crate) const STATUS: &str = "midwatch.status";
+
 /// The memo field that holds the run's id.
 pub(crate) const MEMO_RUN: &str = "midwatch_run";
 

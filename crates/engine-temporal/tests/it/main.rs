@@ -2,6 +2,7 @@
 
 mod conformance;
 mod crash;
+mod ends;
 mod harness;
 mod native;
 mod promises;
