@@ -14,7 +14,6 @@ mod fork;
 mod inbox;
 mod options;
 mod recovery;
-pub mod replay;
 mod run;
 mod timer;
 

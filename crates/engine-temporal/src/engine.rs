@@ -28,7 +28,7 @@ use crate::drive::temporal_id;
 use crate::options::Options;
 use crate::time::timestamp;
 use crate::wire::{
-    BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, MESSAGE, Start, arguments, raw, raw_of, read, read_payload,
+    BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, MESSAGE, Start, Terms, arguments, raw, raw_of, read, read_payload,
 };
 use crate::worker::{RunningWorker, connect};
 
@@ -51,6 +51,9 @@ impl Drop for Temporal {
         self.tending.abort();
     }
 }
+
+/// A history that is shorter than this is not left: taking the run up again would fill it.
+const HISTORY_LEAST: u32 = 50;
 
 /// How many ids are remembered; others are looked up in the journal.
 const IDS_MAX: usize = 100_000;
@@ -104,6 +107,7 @@ impl Temporal {
         let start = RunStarted::of(workflow, new, run, self.options.worker.as_str());
         let id = start.workflow_id.clone();
         let temporal = temporal_id(workflow.name(), &id);
+        let terms = Terms { history_max: self.options.history_max.map(|max| max.max(HISTORY_LEAST)) };
         let mut memo = MemoValues::new();
         memo.insert(MEMO_RUN, run.to_string());
         memo.insert(MEMO_WORKFLOW_ID, id.to_string());
@@ -111,7 +115,7 @@ impl Temporal {
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .memo(memo)
             .build();
-        let input = arguments([raw(input.as_str()), raw_of(&Start { start })]);
+        let input = arguments([raw(input.as_str()), raw_of(&Start { start, terms })]);
         let name = UntypedWorkflow::new(workflow.name().to_string());
         let started = match self.client.start_workflow(name, input, options).await {
             Ok(_) => Started { run, is_new: true },

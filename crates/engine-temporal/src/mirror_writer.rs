@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use midwatch_journal::replay::Unreplayable;
 use midwatch_journal::{Append, Appended, Error, Journal};
-use midwatch_workflow::{Event, ParkReason, RunId};
+use midwatch_workflow::{Event, RunId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -88,15 +89,15 @@ impl Writer {
         match told {
             Told::Events { task, run, first, events } => {
                 self.waiting.fetch_sub(events.len(), Ordering::Relaxed);
+                self.succeed(&task, run);
                 self.tasks.insert(task, run);
                 let now = Instant::now();
                 let Some(mirrored) = self.run(run).await else { return };
                 let taken = mirrored.take(first, events, now);
-                if let Err(mismatch) = taken {
-                    let what = format!(
-                        "{mismatch}: put the old code back, or guard the change with cx.patched(\"…\")"
-                    );
-                    mirrored.halt(ParkReason::Mismatch, what, timestamp(SystemTime::now()));
+                if let Err(mismatch) = taken
+                    && let Some((reason, what)) = Unreplayable::Mismatch(mismatch).obstacle()
+                {
+                    mirrored.halt(reason, what, timestamp(SystemTime::now()));
                 }
             }
             Told::Halted { task, run, reason, message } => {
@@ -114,6 +115,19 @@ impl Writer {
                 self.runs.values_mut().for_each(|run| run.decide(Stands::Yes));
                 self.is_closed = true;
             }
+        }
+    }
+
+    /// An execution that goes on with a run ends the one before, whose last task counts then.
+    fn succeed(&mut self, task: &Arc<str>, run: RunId) {
+        if self.tasks.contains_key(task) {
+            return;
+        }
+        let before: Vec<Arc<str>> =
+            self.tasks.iter().filter(|(_, of)| **of == run).map(|(task, _)| Arc::clone(task)).collect();
+        for task in before {
+            self.decide(&task, Stands::Yes);
+            self.tasks.remove(&task);
         }
     }
 

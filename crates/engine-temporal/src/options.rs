@@ -29,6 +29,9 @@ pub struct Options {
     pub budgets: SharedBudgets,
     /// How long a task waits for the worker that has its run in memory, before any worker may take it.
     pub sticky: Duration,
+    /// After how many events of its history a run that is started here goes on in a new execution, as do its children;
+    /// 50 at least. Without it, when the server suggests it.
+    pub history_max: Option<u32>,
 }
 
 impl Options {
@@ -46,6 +49,7 @@ impl Options {
             gates: GateOptions::default(),
             budgets: SharedBudgets::default(),
             sticky: Duration::from_secs(2),
+            history_max: None,
         }
     }
 

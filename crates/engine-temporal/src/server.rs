@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, join, select};
 use midwatch_workflow::{
-    Attempt, Child, Class, Ended, Failure, Message, OpId, Payload, RunInfo, RunResult, RunStarted,
+    Attempt, Child, Class, Ended, Failure, Message, OpId, Payload, RunInfo, RunResult,
 };
 use temporalio_client::UntypedSignal;
 use temporalio_common::data_converters::RawValue;
@@ -34,7 +34,7 @@ use crate::wire::{
 pub(crate) enum Asked {
     Attempt { op: OpId, attempt: Box<Attempt>, call: Box<Call>, lost_after: Duration },
     Timer { op: OpId, after: Duration },
-    Child { op: OpId, child: Box<Child>, start: Box<RunStarted> },
+    Child { op: OpId, child: Box<Child>, start: Box<Start> },
 }
 
 impl Asked {
@@ -186,7 +186,7 @@ fn error_text(error: &impl std::error::Error) -> String {
 fn run_child(
     cx: &WorkflowContext<Host>,
     child: Child,
-    start: RunStarted,
+    start: Start,
     by: String,
     token: WorkflowCancellationToken,
 ) -> LocalBoxFuture<'static, Result<Payload, Failure>> {
@@ -198,13 +198,12 @@ fn run_child(
             return Err(Failure::new(Class::InvalidRequest, message));
         }
         let id = temporal_id(&child.workflow, &child.workflow_id);
-        let start = RunStarted { input: Payload::null(), ..start };
         let options = ChildWorkflowOptions::builder()
             .workflow_id(id.clone())
             .parent_close_policy(ParentClosePolicy::Abandon)
             .cancellation_token(WorkflowCancellationToken::new())
             .build();
-        let input = arguments([raw(child.input.as_str()), raw_of(&Start { start })]);
+        let input = arguments([raw(child.input.as_str()), raw_of(&start)]);
         let name = UntypedWorkflow::new(child.workflow.to_string());
         let started = cx.start_child_workflow(name, input, options).await;
         let started = started.map_err(|error| not_started(&error, &id))?;

@@ -15,10 +15,13 @@ use midwatch_workflow::{
     WorkflowDefinition,
 };
 
+use serde::{Deserialize, Serialize};
+
+use crate::leave::{Crowding, light};
 use crate::wire::{Before, Report};
 
 /// What reaches a run.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Input {
     /// An attempt ended.
     Ended(OpId, Report),
@@ -64,24 +67,30 @@ pub(crate) struct Translation {
     pub(crate) info: Arc<RunInfo>,
     start: RunStarted,
     pub(crate) fold: Fold,
-    execution: Option<Execution>,
+    pub(crate) execution: Option<Execution>,
     now: Timestamp,
     /// Whether the execution was given something since it was last advanced.
     is_fed: bool,
-    events: Vec<Event>,
-    /// Asked for and not recorded yet: an attempt that is to be stopped first holds the rest back.
-    asked: VecDeque<Op>,
+    pub(crate) events: Vec<Event>,
+    /// All events, as a run takes them along that leaves its history.
+    pub(crate) kept: Vec<Event>,
+    /// Asked for and not recorded yet: an attempt that is to be stopped first holds the rest back, and so does one that is
+    /// left to the next execution.
+    pub(crate) asked: VecDeque<Op>,
     done: Option<RunResult>,
-    backlog: VecDeque<Input>,
-    commands: Vec<Command>,
+    pub(crate) backlog: VecDeque<Input>,
+    pub(crate) commands: Vec<Command>,
     /// Attempts that the server was told to make.
-    running: BTreeSet<OpId>,
+    pub(crate) running: BTreeSet<OpId>,
     /// The last operation that was recorded as no longer wanted.
     abandoned: Option<OpId>,
     /// Attempts that were told to stop, and what came of them.
-    stopping: BTreeMap<OpId, Option<Report>>,
+    pub(crate) stopping: BTreeMap<OpId, Option<Report>>,
     /// Attempts that a pause holds back.
-    held: BTreeMap<OpId, Attempt>,
+    pub(crate) held: BTreeMap<OpId, Attempt>,
+    pub(crate) crowding: Crowding,
+    /// Whether the run cannot leave its history.
+    pub(crate) stays: bool,
     pub(crate) standing: Standing,
     pub(crate) answers: Vec<(u64, Result<(), String>)>,
 }
@@ -97,15 +106,29 @@ impl Translation {
     ) -> Self {
         let mut execution = Execution::new(workflow, start.clone(), at, Recorded::default());
         execution.decide_patches(is_patched);
-        let mut translation = Self {
+        let began = Event { at, kind: EventKind::RunStarted(Box::new(start.clone())) };
+        let fold = Fold::begin(&start, at);
+        let mut translation = Self::empty(registry, start, fold);
+        translation.execution = Some(execution);
+        translation.is_fed = true;
+        translation.kept.push(light(&began));
+        translation.events.push(began);
+        translation.go_on();
+        translation
+    }
+
+    /// A run that stands where its fold says, without its code.
+    pub(crate) fn empty(registry: Arc<Registry>, start: RunStarted, fold: Fold) -> Self {
+        Self {
             registry,
             info: Arc::new(RunInfo::of(&start, 0)),
-            fold: Fold::begin(&start, at),
-            execution: Some(execution),
-            now: at,
-            is_fed: true,
-            events: vec![Event { at, kind: EventKind::RunStarted(Box::new(start.clone())) }],
+            now: fold.summary.updated_at,
+            fold,
             start,
+            execution: None,
+            is_fed: false,
+            events: Vec::new(),
+            kept: Vec::new(),
             asked: VecDeque::new(),
             done: None,
             backlog: VecDeque::new(),
@@ -114,11 +137,11 @@ impl Translation {
             abandoned: None,
             stopping: BTreeMap::new(),
             held: BTreeMap::new(),
+            crowding: Crowding::Room,
+            stays: false,
             standing: Standing::Waiting,
             answers: Vec::new(),
-        };
-        translation.go_on();
-        translation
+        }
     }
 
     /// When the run's own time is over.
@@ -157,9 +180,10 @@ impl Translation {
         now
     }
 
-    fn go_on(&mut self) {
+    pub(crate) fn go_on(&mut self) {
         while self.standing == Standing::Waiting {
-            if !self.record_asked() {
+            let is_recorded = self.record_asked();
+            if !is_recorded && !self.is_leaving() {
                 return;
             }
             if self.standing != Standing::Waiting {
@@ -172,7 +196,8 @@ impl Translation {
                 self.ask(advanced);
                 continue;
             }
-            match self.backlog.pop_front() {
+            let next = if is_recorded { self.backlog.pop_front() } else { self.pop_urgent() };
+            match next {
                 Some(input) => self.apply(input),
                 None => return,
             }
@@ -192,7 +217,7 @@ impl Translation {
         }
     }
 
-    fn ask(&mut self, advanced: Advanced) {
+    pub(crate) fn ask(&mut self, advanced: Advanced) {
         if let Some((reason, message)) = advanced.progress.obstacle() {
             return self.halt(reason, message);
         }
@@ -215,6 +240,10 @@ impl Translation {
                 }
                 self.asked.pop_front();
                 continue;
+            }
+            if self.is_for_next(op) {
+                self.stop_all_abandoned();
+                return false;
             }
             let Some(op) = self.asked.pop_front() else { break };
             let waits = match &op.kind {
@@ -397,6 +426,7 @@ impl Translation {
     fn write(&mut self, kind: EventKind, at: Timestamp) {
         let event = Event { at, kind };
         self.fold.apply(&event);
+        self.kept.push(light(&event));
         self.events.push(event);
     }
 }

@@ -32,11 +32,22 @@ pub(crate) const MEMO_RUN: &str = "midwatch_run";
 /// The memo field that holds the user's id of the run.
 pub(crate) const MEMO_WORKFLOW_ID: &str = "midwatch_workflow_id";
 
-/// How a run began, as its workflow's second argument.
+/// How a run began, as its workflow's second argument. A third is what it took along from an execution before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Start {
     /// Its input is `null` here: it is the first argument.
     pub(crate) start: RunStarted,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) terms: Terms,
+}
+
+/// What its starter settled for a run and its children. Every worker keeps to it, whatever its own options are: so all
+/// replay alike.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub(crate) struct Terms {
+    /// After how many events of its history the run goes on in a new one, if the server does not suggest it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) history_max: Option<u32>,
 }
 
 /// Which attempt an activity makes.

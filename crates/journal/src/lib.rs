@@ -2,7 +2,8 @@
 //!
 //! [`Journal`] is the narrow seam; [`sqlite`] keeps it in one file, [`memory`] in memory for tests.
 //!
-//! What this crate is not: it starts nothing, decides nothing and interprets no event beyond the summary that lists need.
+//! What this crate is not: it starts nothing, decides nothing and interprets no event beyond the summary that lists need;
+//! [`replay`] lets a workflow's own code do that.
 
 pub mod beside;
 mod board;
@@ -16,6 +17,7 @@ pub mod memory;
 mod query;
 pub mod receipts;
 mod repeat;
+pub mod replay;
 mod respond;
 mod spent;
 pub mod sqlite;

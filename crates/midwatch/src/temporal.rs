@@ -52,6 +52,13 @@ impl Builder<OnTemporal> {
         self
     }
 
+    /// After how many events of its history a run that is started here, and its children, goes on in a new execution; 50 at
+    /// least. By default when the server suggests it, after some 4,000.
+    pub fn history_max(mut self, events: u32) -> Self {
+        self.kind.options.history_max = Some(events);
+        self
+    }
+
     /// How long a worker may be silent until its attempts count as lost; 10 s by default.
     pub fn lost_after(mut self, limit: Duration) -> Self {
         self.kind.options.lost_after = limit;

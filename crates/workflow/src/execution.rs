@@ -102,8 +102,8 @@ impl Execution {
         Self { shared, future: Some(future), root: Arc::default(), inputs, end: None }
     }
 
-    /// Lets an engine decide which patches the run takes, where it does not know beforehand what is recorded. Asked once
-    /// for each id, while the run is advanced.
+    /// Lets an engine decide which patches the run takes, where it does not know beforehand all that is recorded. Asked
+    /// once for each id, while the run is advanced, and not about what is known to be recorded.
     pub fn decide_patches(&mut self, decides: impl Fn(&str) -> bool + Send + 'static) {
         self.shared.lock().decides = Some(Box::new(decides));
     }

@@ -77,7 +77,7 @@ pub(crate) struct State {
     pub(crate) cancelled: Option<Failure>,
     uses: HashMap<Name, u32>,
     patches: HashMap<String, bool>,
-    /// Who decides about patches, if not what is recorded.
+    /// Who decides about patches beyond what is recorded; without it, new code takes the new side.
     pub(crate) decides: Option<Patches>,
     pub(crate) spent: Spent,
     /// What persons added to the run's budget.
@@ -292,8 +292,9 @@ impl State {
         }
         let is_replaying = self.last_op < self.recorded.ops;
         let taken = match &self.decides {
+            _ if is_replaying => self.recorded.patches.contains(id),
             Some(decides) => decides(id),
-            None => !is_replaying || self.recorded.patches.contains(id),
+            None => true,
         };
         self.patches.insert(id.to_owned(), taken);
         if taken {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use midwatch_journal::replay::replay;
 use midwatch_journal::{Fold, Open};
 use midwatch_workflow::{
-    Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason, Progress, RunInfo,
+    Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason, RunInfo,
 };
 
 use super::{Driver, Stop};
-use crate::replay::{Unreplayable, replay};
 
 impl Driver {
     /// Replays the journal and takes up what was open.
@@ -36,17 +36,10 @@ impl Driver {
                 self.ask(Advanced { ops: replayed.fresh, progress: replayed.progress });
                 self.advance();
             }
-            Err(Unreplayable::Mismatch(mismatch)) => {
-                let message =
-                    format!("{mismatch}: put the old code back, or guard the change with cx.patched(\"…\")");
-                self.halt(ParkReason::Mismatch, message);
-            }
-            Err(Unreplayable::Panicked(message)) => {
-                if let Some((reason, message)) = Progress::Panicked(message).obstacle() {
-                    self.halt(reason, message);
-                }
-            }
-            Err(Unreplayable::NoStart) => tracing::error!(run = %self.run, "journal of a run has no start"),
+            Err(unreplayable) => match unreplayable.obstacle() {
+                Some((reason, message)) => self.halt(reason, message),
+                None => tracing::error!(run = %self.run, "journal of a run has no start"),
+            },
         }
     }
 

@@ -6,7 +6,7 @@ mod program;
 use std::collections::BTreeSet;
 
 use live::{Live, Move, feed};
-use midwatch_engine_embedded::replay::replay;
+use midwatch_journal::replay::replay;
 use midwatch_journal::Fold;
 use midwatch_workflow::{OpId, OpKind, Progress};
 use program::{programs, workflow};

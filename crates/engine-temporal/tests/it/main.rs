@@ -4,5 +4,6 @@ mod conformance;
 mod crash;
 mod ends;
 mod harness;
+mod long;
 mod native;
 mod promises;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use midwatch_journal::{Fold, effective, recorded};
 use midwatch_workflow::{
-    Event, EventKind, Execution, Mismatch, Op, OpId, OpKind, Progress, WorkflowDefinition,
+    Event, EventKind, Execution, Mismatch, Op, OpId, OpKind, ParkReason, Progress, WorkflowDefinition,
 };
+
+use crate::{Fold, effective, recorded};
 
 /// A run rebuilt in memory.
 pub struct Replayed {
@@ -28,6 +29,22 @@ pub enum Unreplayable {
     Panicked(String),
     /// The journal does not begin with a start.
     NoStart,
+}
+
+impl Unreplayable {
+    /// Why the run cannot go on with this code, and what to do about it; `None` if it is no matter of code.
+    pub fn obstacle(self) -> Option<(ParkReason, String)> {
+        match self {
+            Unreplayable::Mismatch(mismatch) => {
+                let what = format!(
+                    "{mismatch}: put the old code back, or guard the change with cx.patched(\"…\")"
+                );
+                Some((ParkReason::Mismatch, what))
+            }
+            Unreplayable::Panicked(message) => Progress::Panicked(message).obstacle(),
+            Unreplayable::NoStart => None,
+        }
+    }
 }
 
 /// Replays events through a workflow's code.
