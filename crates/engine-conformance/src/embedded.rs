@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use midwatch_journal::replay::replay;
 use midwatch_engine_embedded::{Clock, Embedded, Options, QueueOptions, Registry};
 use midwatch_journal::memory::{CrashingJournal, MemoryJournal, When};
+use midwatch_journal::replay::replay;
 use midwatch_journal::{Fold, Journal};
 use midwatch_workflow::{Engine, EventKind, Progress, Timestamp};
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use midwatch_journal::{Journal, Order, RunQuery, RunSummary, Status};
 use midwatch_workflow::{Name, RunId};
 use temporalio_client::{
-    Client, RpcOptions, UntypedQuery, UntypedWorkflowHandle, WorkflowDescribeOptions, WorkflowExecutionStatus,
-    WorkflowQueryOptions,
+    Client, RpcOptions, UntypedQuery, UntypedWorkflowHandle, WorkflowDescribeOptions,
+    WorkflowExecutionStatus, WorkflowQueryOptions,
 };
 use temporalio_common::UntypedWorkflow;
 use temporalio_common::data_converters::RawValue;

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use midwatch_workflow::{
-    Class, Failure, Name, Payload, RunId, RunResult, RunStarted, WorkflowId,
-};
+use midwatch_workflow::{Class, Failure, Name, Payload, RunId, RunResult, RunStarted, WorkflowId};
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_common::protos::temporal::api::common::v1::Payload as Raw;
 use temporalio_sdk::workflow_interceptors::WorkflowOutputValue;
 use temporalio_sdk::{
-    ContinueAsNewOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext, WorkflowTermination,
+    ContinueAsNewOptions, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
+    WorkflowTermination,
 };
 
 use crate::driver::{Driver, End, is_patched, now, polled};

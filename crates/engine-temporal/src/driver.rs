@@ -276,9 +276,7 @@ impl Driver {
         self.shared.mirror.tell(&self.task, self.translation.info.run, first, events);
         self.translation.fold.summarize();
         let summary = self.translation.fold.summary.clone();
-        if summary.ended_at.is_none() {
-            self.shown.update(&self.cx, &summary);
-        }
+        self.shown.update(&self.cx, &summary, self.terms.is_indexed);
         self.cx.state_mut(|host| host.summary = Some(summary));
     }
 }

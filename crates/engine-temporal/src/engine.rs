@@ -26,6 +26,7 @@ use tokio::task::AbortHandle;
 use crate::catch_up::CatchUp;
 use crate::drive::temporal_id;
 use crate::options::Options;
+use crate::shown::{at_first, is_registered};
 use crate::time::timestamp;
 use crate::wire::{
     BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, MESSAGE, Start, Terms, arguments, raw, raw_of, read, read_payload,
@@ -41,6 +42,8 @@ pub struct Temporal {
     /// Temporal's ids of runs that were started or looked up here.
     ids: Mutex<HashMap<RunId, String>>,
     worker: RunningWorker,
+    /// Whether the server knows midwatch's search attributes.
+    is_indexed: bool,
     catch_up: CatchUp,
     /// Brings into the journal what workers that died could not write.
     tending: AbortHandle,
@@ -70,12 +73,13 @@ impl Temporal {
         options: Options,
     ) -> Result<Self, EngineError> {
         let client = connect(&options.server).await.map_err(EngineError::Unavailable)?;
+        let is_indexed = is_registered(&client).await;
         let registry = Arc::new(registry);
         let worker =
             RunningWorker::start(options.clone(), Arc::clone(&registry), Arc::clone(&journal)).await?;
         let catch_up = CatchUp { client: client.clone(), journal: Arc::clone(&journal) };
         let tending = tokio::spawn(catch_up.clone().tend()).abort_handle();
-        Ok(Self { client, options, registry, journal, ids: Mutex::default(), worker, catch_up, tending })
+        Ok(Self { client, options, registry, journal, ids: Mutex::default(), worker, is_indexed, catch_up, tending })
     }
 
     /// Takes no more tasks, lets attempts under way end within the drain limit, and leaves the rest to other workers.
@@ -107,13 +111,17 @@ impl Temporal {
         let start = RunStarted::of(workflow, new, run, self.options.worker.as_str());
         let id = start.workflow_id.clone();
         let temporal = temporal_id(workflow.name(), &id);
-        let terms = Terms { history_max: self.options.history_max.map(|max| max.max(HISTORY_LEAST)) };
+        let terms = Terms {
+            history_max: self.options.history_max.map(|max| max.max(HISTORY_LEAST)),
+            is_indexed: self.is_indexed,
+        };
         let mut memo = MemoValues::new();
         memo.insert(MEMO_RUN, run.to_string());
         memo.insert(MEMO_WORKFLOW_ID, id.to_string());
         let options = WorkflowStartOptions::new(self.options.task_queue.clone(), temporal.clone())
             .id_reuse_policy(WorkflowIdReusePolicy::RejectDuplicate)
             .memo(memo)
+            .maybe_search_attributes(self.is_indexed.then(|| at_first(&id)))
             .build();
         let input = arguments([raw(input.as_str()), raw_of(&Start { start, terms })]);
         let name = UntypedWorkflow::new(workflow.name().to_string());

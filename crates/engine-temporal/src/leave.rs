@@ -190,7 +190,8 @@ impl Translation {
                 *progress = Payload::null();
             }
         }
-        let stopped = self.stopping.iter().filter_map(|(op, report)| Some(Input::Ended(*op, report.clone()?)));
+        let stopped =
+            self.stopping.iter().filter_map(|(op, report)| Some(Input::Ended(*op, report.clone()?)));
         Carried { events, backlog: self.backlog.iter().cloned().chain(stopped).collect() }
     }
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, join, select};
-use midwatch_workflow::{
-    Attempt, Child, Class, Ended, Failure, Message, OpId, Payload, RunInfo, RunResult,
-};
+use midwatch_workflow::{Attempt, Child, Class, Ended, Failure, Message, OpId, Payload, RunInfo, RunResult};
 use temporalio_client::UntypedSignal;
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::{
@@ -25,6 +23,7 @@ use temporalio_sdk::{
 
 use crate::drive::temporal_id;
 use crate::host::Host;
+use crate::shown::at_first;
 use crate::translate::Input;
 use crate::wire::{
     BYTES_MAX, Beat, Call, LastWord, MESSAGE, Report, Start, arguments, raw, raw_of, read, read_payload,
@@ -201,6 +200,7 @@ fn run_child(
         let options = ChildWorkflowOptions::builder()
             .workflow_id(id.clone())
             .parent_close_policy(ParentClosePolicy::Abandon)
+            .maybe_search_attributes(start.terms.is_indexed.then(|| at_first(&child.workflow_id)))
             .cancellation_token(WorkflowCancellationToken::new())
             .build();
         let input = arguments([raw(child.input.as_str()), raw_of(&start)]);

@@ -29,7 +29,7 @@ pub(crate) const STATUS: &str = "midwatch.status";
 /// The memo field that holds the run's id.
 pub(crate) const MEMO_RUN: &str = "midwatch_run";
 
-/// The memo field that holds the user's id of the run.
+/// The memo field, and the search attribute, that holds the user's id of the run.
 pub(crate) const MEMO_WORKFLOW_ID: &str = "midwatch_workflow_id";
 
 /// How a run began, as its workflow's second argument. A third is what it took along from an execution before.
@@ -48,6 +48,9 @@ pub(crate) struct Terms {
     /// After how many events of its history the run goes on in a new one, if the server does not suggest it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) history_max: Option<u32>,
+    /// Whether the server knows midwatch's search attributes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) is_indexed: bool,
 }
 
 /// Which attempt an activity makes.

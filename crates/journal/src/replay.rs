@@ -36,9 +36,8 @@ impl Unreplayable {
     pub fn obstacle(self) -> Option<(ParkReason, String)> {
         match self {
             Unreplayable::Mismatch(mismatch) => {
-                let what = format!(
-                    "{mismatch}: put the old code back, or guard the change with cx.patched(\"…\")"
-                );
+                let what =
+                    format!("{mismatch}: put the old code back, or guard the change with cx.patched(\"…\")");
                 Some((ParkReason::Mismatch, what))
             }
             Unreplayable::Panicked(message) => Progress::Panicked(message).obstacle(),

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use midwatch_journal::replay::replay;
 use midwatch_journal::{Fold, Open};
-use midwatch_workflow::{
-    Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason, RunInfo,
-};
+use midwatch_workflow::{Advanced, Class, Ended, Event, EventKind, Failure, Op, OpKind, ParkReason, RunInfo};
 
 use super::{Driver, Stop};
 

@@ -6,8 +6,8 @@ mod program;
 use std::collections::BTreeSet;
 
 use live::{Live, Move, feed};
-use midwatch_journal::replay::replay;
 use midwatch_journal::Fold;
+use midwatch_journal::replay::replay;
 use midwatch_workflow::{OpId, OpKind, Progress};
 use program::{programs, workflow};
 use proptest::prelude::*;

@@ -7,8 +7,8 @@ use midwatch_engine_temporal::Temporal;
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_journal::{Append, Fold, Journal};
 use midwatch_workflow::{
-    Context, Engine, Event, EventKind, Failure, NewRun, Payload, Registry, RunId, StepContext, StepDefinition,
-    WorkflowDefinition, step_fn, workflow_fn,
+    Context, Engine, Event, EventKind, Failure, NewRun, Payload, Registry, RunId, StepContext,
+    StepDefinition, WorkflowDefinition, step_fn, workflow_fn,
 };
 
 use crate::harness::TemporalHarness;

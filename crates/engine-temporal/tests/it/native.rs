@@ -7,7 +7,8 @@ use midwatch_engine_temporal::Temporal;
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
 use midwatch_workflow::{
-    Context, Failure, Registry, StepContext, StepDefinition, WorkflowDefinition, step_fn, workflow_fn,
+    Context, Engine, Failure, Message, NewRun, Payload, Registry, StepContext, StepDefinition,
+    WorkflowDefinition, WorkflowId, step_fn, workflow_fn,
 };
 
 use crate::harness::TemporalHarness;
@@ -70,4 +71,50 @@ fn a_run_may_be_started_signalled_and_cancelled_with_temporals_own_tools() {
         assert!(shown.to_lowercase().contains("workflow_execution_status_canceled"), "{shown}");
         assert!(shown.contains("midwatch_status") && shown.contains("midwatch_cost"), "{shown}");
     });
+}
+
+#[test]
+fn search_attributes_that_are_registered_tell_where_a_run_stands() {
+    let Some(server) = TemporalServer::start(&[]) else { return };
+    for (name, kind) in
+        [("midwatch_workflow_id", "Keyword"), ("midwatch_status", "Keyword"), ("midwatch_cost", "Double")]
+    {
+        server.tell("default", &["operator", "search-attribute", "create", "--name", name, "--type", kind]);
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let journal = MemoryJournal::new();
+        let options = TemporalHarness::options(&server.url(), "default", "native".to_owned());
+        let engine = Temporal::open(Arc::new(journal.clone()), registry(), options).await;
+        let engine = engine.expect("an engine");
+        let mut new = NewRun::new("booking", Payload::of(&"room 12").expect("JSON"));
+        new.workflow_id = WorkflowId::new("booking-7").ok();
+        let run = engine.start(new).await.expect("a run").run;
+        until(&journal, |run| run.status == Status::Waiting).await;
+        let find = |status: &str| {
+            let query = format!("midwatch_workflow_id = 'booking-7' AND midwatch_status = '{status}'");
+            server.tell("default", &["workflow", "list", "--query", &query, "-o", "json"])
+        };
+        listed(|| find("waiting")).await;
+        let reason = "it rains".to_owned();
+        let cancel = Message::Cancel { reason, by: "ann".to_owned() };
+        engine.send(run, cancel).await.expect("a message");
+        engine.result(run).await.expect("an end");
+        listed(|| find("compensated")).await;
+        let id = ["workflow", "describe", "--workflow-id", "booking/booking-7", "-o", "json"];
+        let shown = server.tell("default", &id);
+        assert!(shown.contains("midwatch_cost"), "{shown}");
+        engine.shut_down().await.expect("a clean end");
+    });
+}
+
+/// Waits until a list names the run: the server indexes a moment later.
+async fn listed(list: impl Fn() -> String) {
+    for _ in 0..300 {
+        if list().contains("booking/booking-7") {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("waited in vain; the list is {}", list());
 }
