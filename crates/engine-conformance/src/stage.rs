@@ -264,7 +264,10 @@ impl Stage {
 
     /// Whether the engine died under an act, so that the act must be done again; opens it anew.
     async fn survived<T>(&mut self, answer: &Result<T, EngineError>) -> Result<bool, Trouble> {
-        let is_dead = matches!(answer, Err(EngineError::Stopped | EngineError::Unavailable(_)));
+        let is_dead = matches!(
+            answer,
+            Err(EngineError::Stopped | EngineError::NotReached { .. } | EngineError::Unavailable(_))
+        );
         Ok(is_dead && self.survive().await?)
     }
 

@@ -65,7 +65,7 @@ impl Restate {
         let admissions = Admissions::open(&journal, options.admissions()).await.map_err(unavailable)?;
         let host = Host::new(journal, registry, admissions, options);
         let server = Server::start(Arc::clone(&host), listener).map_err(|why| unavailable(Wrong(why)))?;
-        client.register(&uri).await.map_err(unavailable)?;
+        client.register(&uri).await.map_err(trouble)?;
         let showing = Arc::clone(&host);
         let showing = tokio::spawn(async move { showing.admissions.show().await }).abort_handle();
         Ok(Self { host, client, server, listens, known: Mutex::default(), showing })
@@ -92,7 +92,7 @@ impl Restate {
     /// If there is no such run, or the server was not reached.
     pub async fn invocation(&self, run: RunId) -> Result<Option<Invocation>, EngineError> {
         let (address, _) = self.locate(run)?;
-        self.client.invocation(&address).await.map_err(unavailable)
+        self.client.invocation(&address).await.map_err(trouble)
     }
 
     /// Lets attempts under way end within the drain limit, and leaves all runs to Restate.
@@ -132,7 +132,7 @@ impl Restate {
         let start = RunStarted::of(workflow, new, RunId::new(now(), random_bytes()), "");
         let address = Address { service: self.host.service(&start.workflow), key: service_key(&start) };
         let input = RunInput { start, at: sent_at() };
-        let accepted = self.client.start(&address, &input).await.map_err(unavailable)?;
+        let accepted = self.client.start(&address, &input).await.map_err(trouble)?;
         let start = input.start;
         let run = match accepted.is_new() {
             true => start.run,
@@ -185,7 +185,7 @@ impl Restate {
         let invocation = match invocation {
             Some(invocation) => invocation,
             None => {
-                let found = self.client.invocation(&address).await.map_err(unavailable)?;
+                let found = self.client.invocation(&address).await.map_err(trouble)?;
                 found.ok_or(EngineError::UnknownRun(run))?.id
             }
         };
@@ -195,7 +195,7 @@ impl Restate {
         let sent = self.client.post(&self.host.mailbox(), &posted).await;
         if sent.is_err() {
             self.host.forget_answer(id);
-            return sent.map_err(unavailable);
+            return sent.map_err(trouble);
         }
         let answer = self.hear(run, answer).await;
         self.host.forget_answer(id);
@@ -227,7 +227,7 @@ impl Restate {
                     tracing::debug!(uri, why, "waiting for the server");
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(error) => return Err(unavailable(error)),
+                Err(error) => return Err(trouble(error)),
             }
         }
     }
@@ -267,6 +267,19 @@ impl Engine for Restate {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Wrong(String);
+
+/// What the server did not do, as its caller is told.
+fn trouble(error: ServerError) -> EngineError {
+    match error {
+        ServerError::Unreached { uri, why } => EngineError::NotReached {
+            server: "Restate",
+            address: uri,
+            why,
+            setting: "`.ingress(url)` and `.admin(url)`",
+        },
+        error => unavailable(error),
+    }
+}
 
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
     EngineError::Unavailable(Box::new(error))

@@ -46,6 +46,18 @@ fn registry() -> Registry {
     registry
 }
 
+#[tokio::test]
+async fn an_address_where_nobody_answers_is_named_with_what_to_do() {
+    let [port] = midwatch_engine_conformance::server::free_ports();
+    let admin = format!("http://127.0.0.1:{port}");
+    let options = Options { admin: admin.clone(), ..Options::new("worker") };
+    let opened = Restate::open(Arc::new(MemoryJournal::new()), registry(), options).await;
+    let text = opened.err().expect("nobody is there").to_string();
+    for part in ["[MW0107] Restate was not reached at", admin.as_str(), "refused", "`.admin(url)`"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
 async fn start(engine: &Restate, workflow: &'static str) -> RunId {
     engine.start(NewRun::new(workflow, Payload::null())).await.expect("start").run
 }

@@ -24,6 +24,7 @@ use temporalio_common::{MemoValues, UntypedWorkflow};
 use tokio::task::AbortHandle;
 
 use crate::catch_up::CatchUp;
+use crate::connect::{connect, trouble};
 use crate::drive::temporal_id;
 use crate::options::Options;
 use crate::shown::{at_first, is_registered};
@@ -31,11 +32,13 @@ use crate::time::timestamp;
 use crate::wire::{
     BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, MESSAGE, Start, Terms, arguments, raw, raw_of, read, read_payload,
 };
-use crate::worker::{RunningWorker, connect};
+use crate::worker::RunningWorker;
 
 /// The Temporal engine. Dropping it stops its worker at once, as a crash would; see [`Temporal::shut_down`].
 pub struct Temporal {
     client: Client,
+    /// Where the server is.
+    address: String,
     options: Options,
     registry: Arc<Registry>,
     journal: Arc<dyn Journal>,
@@ -72,14 +75,25 @@ impl Temporal {
         registry: Registry,
         options: Options,
     ) -> Result<Self, EngineError> {
-        let client = connect(&options.server).await.map_err(EngineError::Unavailable)?;
+        let (client, address) = connect(&options.server).await?;
         let is_indexed = is_registered(&client).await;
         let registry = Arc::new(registry);
         let worker =
             RunningWorker::start(options.clone(), Arc::clone(&registry), Arc::clone(&journal)).await?;
         let catch_up = CatchUp { client: client.clone(), journal: Arc::clone(&journal) };
         let tending = tokio::spawn(catch_up.clone().tend()).abort_handle();
-        Ok(Self { client, options, registry, journal, ids: Mutex::default(), worker, is_indexed, catch_up, tending })
+        Ok(Self {
+            client,
+            address,
+            options,
+            registry,
+            journal,
+            ids: Mutex::default(),
+            worker,
+            is_indexed,
+            catch_up,
+            tending,
+        })
     }
 
     /// Takes no more tasks, lets attempts under way end within the drain limit, and leaves the rest to other workers.
@@ -132,7 +146,7 @@ impl Temporal {
                 // The server may have taken our first try without our hearing of it.
                 Started { run: holder, is_new: holder == run }
             }
-            Err(error) => return Err(unavailable(error)),
+            Err(error) => return Err(trouble(&self.address, error)),
         };
         self.remember(started.run, temporal);
         match on_duplicate {
@@ -148,7 +162,8 @@ impl Temporal {
     /// The run that has a workflow id.
     async fn run_of(&self, temporal: &str) -> Result<RunId, EngineError> {
         let handle = self.handle(temporal);
-        let described = handle.describe(WorkflowDescribeOptions::default()).await.map_err(unavailable)?;
+        let described = handle.describe(WorkflowDescribeOptions::default()).await;
+        let described = described.map_err(|error| trouble(&self.address, error))?;
         let run: Option<String> = read(described.memo().raw_value(MEMO_RUN));
         let run = run.and_then(|run| run.parse().ok());
         run.ok_or_else(|| unavailable_text(&format!("`{temporal}` was not started by midwatch")))
@@ -205,7 +220,7 @@ impl Temporal {
         match handle.signal(signal, input, WorkflowSignalOptions::default()).await {
             Ok(()) => Ok(()),
             Err(WorkflowInteractionError::NotFound(_)) => Err(ended(run)),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => Err(trouble(&self.address, error)),
         }
     }
 
@@ -223,7 +238,7 @@ impl Temporal {
                 None => Ok(()),
             },
             Err(WorkflowUpdateError::NotFound(_)) => Err(ended(run)),
-            Err(error) => Err(unavailable(error)),
+            Err(error) => Err(trouble(&self.address, error)),
         }
     }
 
@@ -255,7 +270,7 @@ impl Temporal {
                 return Ok(failed(Class::Timeout, "timed out at the server, without compensation"));
             }
             Err(WorkflowGetResultError::NotFound(_)) => return Err(EngineError::UnknownRun(run)),
-            Err(error) => return Err(unavailable(error)),
+            Err(error) => return Err(trouble(&self.address, error)),
         };
         self.catch_up.end(run, &temporal).await;
         Ok(result)

@@ -9,6 +9,7 @@
 
 mod attempt;
 mod catch_up;
+mod connect;
 mod control;
 mod drive;
 mod driver;

@@ -7,15 +7,15 @@ use futures_util::future::{Either, select};
 use midwatch_engine_attempt::Admissions;
 use midwatch_journal::Journal;
 use midwatch_workflow::{EngineError, Registry};
-use temporalio_client::{Client, ClientOptions, Connection, ConnectionOptions, Url};
 use temporalio_sdk::runtime::RuntimeOptions;
 use temporalio_sdk::{Runtime, Worker, WorkerOptions};
 use tokio::sync::{oneshot, watch};
 
 use crate::attempt::Grounds;
+use crate::connect::connect;
 use crate::host::{Host, Shared};
 use crate::mirror::{Mirror, Watch};
-use crate::options::{Options, Server};
+use crate::options::Options;
 use crate::step::{Attempts, StepActivity, named};
 
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -63,20 +63,6 @@ impl RunningWorker {
     }
 }
 
-/// Connects to the server.
-pub(crate) async fn connect(server: &Server) -> Result<Client, Trouble> {
-    let (connection, client) = match server {
-        Server::At { url, namespace } => {
-            let connection = ConnectionOptions::new(url.parse::<Url>()?).build();
-            (connection, ClientOptions::new(namespace.clone()).build())
-        }
-        Server::Configured => {
-            ClientOptions::load_from_config(Default::default()).map_err(|error| error.to_string())?
-        }
-    };
-    Ok(Client::new(Connection::connect(connection).await?, client)?)
-}
-
 fn run(
     options: Options,
     registry: Arc<Registry>,
@@ -121,7 +107,7 @@ async fn make(
     journal: &Arc<dyn Journal>,
     mirror: Mirror,
 ) -> Result<(Worker, Arc<Grounds>), Trouble> {
-    let client = connect(&options.server).await?;
+    let (client, _) = connect(&options.server).await?;
     let runtime = Runtime::from_current_tokio(RuntimeOptions::default())?;
     // Heartbeats bring back whether an attempt is still wanted: often enough that nobody waits long for it to stop.
     let beat = (options.lost_after / 4).min(std::time::Duration::from_secs(1));

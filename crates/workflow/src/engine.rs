@@ -182,6 +182,20 @@ pub enum EngineError {
     /// The engine has stopped or is stopping.
     #[error("[MW0105] the engine is stopping")]
     Stopped,
+    /// The server behind the engine was not reached.
+    #[error(
+        "[MW0107] {server} was not reached at {address}: {why}; start it, or name its address with {setting}"
+    )]
+    NotReached {
+        /// What it is.
+        server: &'static str,
+        /// Where it was looked for.
+        address: String,
+        /// What came instead of an answer.
+        why: String,
+        /// How its address is set.
+        setting: &'static str,
+    },
     /// The journal, or the server behind the engine, failed.
     #[error("{0}")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
