@@ -14,7 +14,6 @@ use crate::access::Door;
 use crate::error::Trouble;
 use crate::keep::Kept;
 use crate::live::Live;
-use crate::page::Page;
 use crate::pages::cost::CostView;
 use crate::pages::notes::Notes;
 use crate::pages::now::Snapshot;
@@ -22,6 +21,7 @@ use crate::pages::stalls::Board;
 use crate::pages::workflows::Workflows;
 use crate::settings::Settings;
 use crate::shelf::{Shelf, Told};
+use crate::shown::Shown;
 use crate::verdicts::Verdicts;
 
 /// What all requests share.
@@ -40,7 +40,7 @@ pub(crate) struct App {
     pub(crate) board: Kept<(), Board>,
     pub(crate) workflows: Kept<(), Workflows>,
     pub(crate) costs: Kept<CostView, (Report, bool)>,
-    pub(crate) pages: Kept<String, Page>,
+    pub(crate) pages: Kept<String, Shown>,
 }
 
 /// The answer about a run that has not changed is asked for again after so long: time passes.

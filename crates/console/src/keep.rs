@@ -62,13 +62,13 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static, V: Send + Sync + 'static> Kep
         Ok(value)
     }
 
-    /// Gives what was computed after `moment`, or computes it. Blocks.
+    /// Gives what was computed after `moment`, or computes it from what there was before. Blocks.
     pub(crate) fn get_since(
         &self,
         app: &Arc<App>,
         key: K,
         moment: Instant,
-        compute: impl FnOnce(&Arc<App>, &K) -> Result<V, Trouble>,
+        compute: impl FnOnce(&Arc<App>, Option<&Arc<V>>) -> Result<Arc<V>, Trouble>,
     ) -> Result<Arc<V>, Trouble> {
         let slot = self.slot(&key);
         let mut kept = lock(&slot.kept);
@@ -76,7 +76,7 @@ impl<K: Eq + Hash + Clone + Send + Sync + 'static, V: Send + Sync + 'static> Kep
             return Ok(Arc::clone(&found.value));
         }
         let begun = Instant::now();
-        let value = Arc::new(compute(app, &key)?);
+        let value = compute(app, kept.as_ref().map(|found| &found.value))?;
         *kept = Some(Value { value: Arc::clone(&value), at: begun, took: begun.elapsed() });
         Ok(value)
     }

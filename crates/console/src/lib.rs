@@ -27,6 +27,7 @@ mod run;
 mod server;
 mod settings;
 mod shelf;
+mod shown;
 mod verdicts;
 
 pub use server::Console;

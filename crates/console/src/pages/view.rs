@@ -67,6 +67,12 @@ impl View {
         }
     }
 
+    /// How many events the run has whose page it is, which says whether that can have changed. Blocks.
+    pub(crate) fn events(&self, app: &Arc<App>) -> Result<Option<usize>, Trouble> {
+        let Self::Run(view) = self else { return Ok(None) };
+        Ok(app.shelf.told(&app.journal, view.run)?.map(|told| told.events.len()))
+    }
+
     /// Renders it. Blocks.
     pub(crate) fn render(&self, app: &Arc<App>) -> Result<Page, Trouble> {
         match self {
