@@ -97,6 +97,9 @@ pub(crate) async fn nothing(uri: Uri) -> Response {
 
 /// Renders what the first reader would wait for. What fails here fails again for them, and is told then.
 pub(crate) fn warm(app: &Arc<App>) {
+    if let Err(error) = app.journal.keep_names() {
+        tracing::warn!(%error, "names of runs could not be read");
+    }
     let open = RunQuery { statuses: vec![Status::Running], limit: 1, ..RunQuery::default() };
     let runs = app.journal.runs(&open).unwrap_or_default();
     let pages = [View::Now, View::Stalls, View::Workflows, View::Cost(cost::CostView::default())];

@@ -1,12 +1,13 @@
 //! Reading: a few connections that are kept, and the questions about events.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use midwatch_workflow::{Event, Message, RunId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row as Columns, params};
 
 use super::append::column;
+use super::names::Names;
 use super::open;
 use super::runs::{self, Stored};
 use super::trouble::explain;
@@ -19,11 +20,13 @@ const IDLE_MAX: usize = 4;
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// If they are kept.
+    names: OnceLock<Mutex<Names>>,
 }
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+        Self { path, idle: Mutex::new(Vec::new()), names: OnceLock::new() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -151,8 +154,15 @@ impl Readers {
     }
 
     pub(super) fn runs(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
-        let found = self.ask(|connection| runs::find(connection, query))?;
+        let found = self.ask(|connection| runs::find(connection, query, self.names.get()))?;
         found.iter().map(Stored::read).collect()
+    }
+
+    pub(super) fn keep_names(&self) -> Result<(), Error> {
+        let names = self.names.get_or_init(Mutex::default);
+        self.ask(|connection| {
+            names.lock().unwrap_or_else(PoisonError::into_inner).catch_up(connection).map(|_| ())
+        })
     }
 
     pub(super) fn waiting_letters(&self) -> Result<(u64, Option<Timestamp>), Error> {

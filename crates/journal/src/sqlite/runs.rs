@@ -4,12 +4,14 @@
 //! off at what is wanted; the scans are merged here.
 
 use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 use midwatch_workflow::RunId;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::append::column;
+use super::names::Names;
 use crate::query::Text;
 use crate::{Error, Order, RunQuery, RunSummary, Status};
 
@@ -17,9 +19,13 @@ use crate::{Error, Order, RunQuery, RunSummary, Status};
 const HITS_MAX: usize = 1_000;
 
 /// Gives the summaries of the runs that fit.
-pub(super) fn find(connection: &Connection, query: &RunQuery) -> rusqlite::Result<Vec<Stored>> {
+pub(super) fn find(
+    connection: &Connection,
+    query: &RunQuery,
+    names: Option<&Mutex<Names>>,
+) -> rusqlite::Result<Vec<Stored>> {
     let hits = match &query.text {
-        Some(text) => Hits::find(connection, &Text::new(text))?,
+        Some(text) => Hits::find(connection, &Text::new(text), names)?,
         None => Hits::Unknown,
     };
     let wanted = query.skip.saturating_add(query.limit());
@@ -85,8 +91,18 @@ enum Hits {
 }
 
 impl Hits {
-    /// Reads index entries only.
-    fn find(connection: &Connection, text: &Text<'_>) -> rusqlite::Result<Self> {
+    /// Reads index entries only, or none if names are kept.
+    fn find(
+        connection: &Connection,
+        text: &Text<'_>,
+        names: Option<&Mutex<Names>>,
+    ) -> rusqlite::Result<Self> {
+        if let Some(names) = names {
+            let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+            if names.catch_up(connection)? {
+                return Ok(Self::of(names.find(text, HITS_MAX + 1)));
+            }
+        }
         let mut hits = Vec::new();
         // One search for each way, by its own index: together they would look up every row.
         for (condition, values) in ways(text) {
@@ -97,9 +113,13 @@ impl Hits {
                 hits.push(id?);
             }
         }
+        Ok(Self::of(hits))
+    }
+
+    fn of(mut hits: Vec<i64>) -> Self {
         hits.sort_unstable();
         hits.dedup();
-        Ok(if hits.len() > HITS_MAX { Hits::Unknown } else { Hits::Few(hits) })
+        if hits.len() > HITS_MAX { Hits::Unknown } else { Hits::Few(hits) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod damage;
 mod handling;
+mod names;
 mod refusal;
 mod sums;
 mod watching;
