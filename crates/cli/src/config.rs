@@ -10,7 +10,8 @@ use midwatch_journal::Error;
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_workflow::Timestamp;
 
-use crate::server::Address;
+use crate::error::Error as Trouble;
+use crate::server::{Address, AddressParser};
 
 /// Options of every command.
 #[derive(Args, Clone)]
@@ -20,7 +21,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "MIDWATCH_DB", default_value = "midwatch.db", value_name = "FILE")]
     pub(crate) db: PathBuf,
     /// Instead of the file: the console that shows the journal (`midwatch serve`), e.g. https://watch.example
-    #[arg(long, global = true, env = "MIDWATCH_SERVER", value_name = "URL")]
+    #[arg(long, global = true, env = "MIDWATCH_SERVER", value_name = "URL", value_parser = AddressParser)]
     pub(crate) server: Option<Address>,
     /// A file whose first line is the token of that console; MIDWATCH_TOKEN without one
     #[arg(long, global = true, value_name = "FILE")]
@@ -64,11 +65,11 @@ impl Global {
     /// Decides between file and server: what was typed comes before the environment, and there a server before a file.
     ///
     /// # Errors
-    /// [`Error::Usage`](crate::error::Error::Usage) if both were typed.
-    pub(crate) fn choose(&mut self, is_typed: impl Fn(&str) -> bool) -> Result<(), crate::error::Error> {
+    /// If both were typed.
+    pub(crate) fn choose(&mut self, is_typed: impl Fn(&str) -> bool) -> Result<(), Trouble> {
         match (is_typed("db"), is_typed("server")) {
             (true, true) => {
-                return Err(crate::error::Error::usage(
+                return Err(Trouble::usage(
                     "--db names a file and --server a console that shows one: give one of them",
                 ));
             }
@@ -91,7 +92,7 @@ impl Global {
             Some(token) => Ok(Some(token.to_owned())),
             None => {
                 let empty = format!("{}: its first line is empty", file.display());
-                Err(crate::error::Error::usage(empty).into())
+                Err(Trouble::usage(empty).into())
             }
         }
     }

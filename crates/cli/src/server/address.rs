@@ -1,8 +1,12 @@
 //! The address of a server, as people give it.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::str::FromStr;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
 use reqwest::Url;
 
 /// Where a server is: `https://watch.example`, `http://127.0.0.1:7070`.
@@ -28,7 +32,6 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = "expected e.g. https://watch.example or http://127.0.0.1:7070";
-        // A text that may hold a password is not repeated.
         let mut url: Url = text.trim().parse().map_err(|error| format!("{error}: {expected}"))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
             return Err(expected.to_owned());
@@ -42,6 +45,21 @@ impl FromStr for Address {
         let path = path.strip_suffix("/api/v1").unwrap_or(path).to_owned();
         url.set_path(&path);
         Ok(Self(url))
+    }
+}
+
+/// Reads an address from the command line; what is none may hold a password, and is not repeated.
+#[derive(Clone)]
+pub(crate) struct AddressParser;
+
+impl TypedValueParser for AddressParser {
+    type Value = Address;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<Address, clap::Error> {
+        value.to_string_lossy().parse().map_err(|why: String| {
+            let what = format!("the address of the server (--server or MIDWATCH_SERVER) is none: {why}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, what).with_cmd(command)
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use midwatch_observe::why::{Gate, Owner};
 use midwatch_workflow::Timestamp;
 use serde::Deserialize;
 
-pub(crate) use self::address::Address;
+pub(crate) use self::address::{Address, AddressParser};
 use self::client::Client;
 pub(crate) use self::journal::ServedJournal;
 pub(crate) use self::orders::PATIENCE_MAX;

@@ -111,6 +111,7 @@ fn what_is_typed_comes_before_the_environment_and_both_at_once_are_too_much() {
     assert_eq!(both.code, 2, "{}", both.all());
     let secret = run(elsewhere.folder(), &["ls", "--server", "https://ann:hunter2@watch.example"]);
     assert_eq!(secret.code, 2, "{}", secret.all());
+    assert!(!secret.all().contains("hunter2") && secret.stderr.contains("--token-file"), "{}", secret.all());
 }
 
 #[test]
