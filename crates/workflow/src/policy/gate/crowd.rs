@@ -59,6 +59,12 @@ impl Crowd {
         self.eased_at = Some(now);
     }
 
+    /// The complaints were none: it rises fast to where it was before them.
+    pub(super) fn take_back(&mut self, before: f64) {
+        let before = before.clamp(1.0, self.max);
+        self.known = self.known.map(|known| known.max(before));
+    }
+
     /// The limit that it is at or on its way to.
     pub(super) fn aim(&self) -> f64 {
         self.known.map_or(self.limit, |known| known.max(self.limit))

@@ -5,6 +5,7 @@
 //! (the crowd), the share of retries, and the pace. The gate is a value without a clock:
 //! engines tell it the time, ask before they start an attempt, and tell it how each one ended. Waiting is theirs.
 
+mod chance;
 mod circuit;
 mod crowd;
 mod observation;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use self::chance::{Chance, Verdict};
 use self::circuit::{Bore, Circuit, Found};
 use self::crowd::Crowd;
 use self::pace::Pace;
@@ -42,6 +44,7 @@ pub struct Gate {
     cool_until: Option<Timestamp>,
     /// Refusals without a named wait since the last success.
     unnamed: u32,
+    chance: Chance,
     circuit: Circuit,
     crowd: Crowd,
     retries: Retries,
@@ -113,6 +116,7 @@ impl Gate {
             draws: 0,
             cool_until: None,
             unnamed: 0,
+            chance: Chance::default(),
             circuit: Circuit::default(),
             crowd: Crowd::new(&policy),
             retries: Retries::new(&policy, now),
@@ -187,7 +191,9 @@ impl Gate {
             Observed::Success => {
                 self.answered(now, admitted);
                 self.unnamed = 0;
-                self.retries.earn(now);
+                // Where refusals are chance, retries are no crowd that presses a target which is down.
+                self.retries.earn(now, if self.chance.is_known() { 1.0 } else { self.policy.retry_share });
+                self.chance.succeeded(admitted.at, self.pace.stands());
                 self.pace.succeeded(now);
                 if was_pressed {
                     self.crowd.succeeded();
@@ -196,17 +202,20 @@ impl Gate {
             Observed::Answered => self.answered(now, admitted),
             Observed::RateLimited { retry_after } => {
                 self.answered(now, admitted);
-                self.pace.limited(now, admitted.at);
-                self.cool_down(now, retry_after);
+                if self.is_complaint(admitted) {
+                    self.ease(now, admitted);
+                    self.cool_down(now, retry_after);
+                }
             }
             Observed::Overloaded { retry_after } => {
                 let bore = self.bore();
+                let is_complaint = self.is_complaint(admitted);
                 // The first one of a series slows down; if more follow it is the circuit's turn.
-                if self.circuit.failures() == 0 {
-                    self.pace.limited(now, admitted.at);
+                if is_complaint && self.circuit.failures() == 0 {
+                    self.ease(now, admitted);
                     self.crowd.limited(now, admitted.at);
                 }
-                self.failed(now, admitted, bore, retry_after);
+                self.failed(now, admitted, bore, retry_after.filter(|_| is_complaint));
             }
             Observed::Failed { retry_after } => self.failed(now, admitted, self.bore(), retry_after),
             Observed::Silent => {
@@ -214,6 +223,27 @@ impl Gate {
                 self.circuit.still_down(now, admitted, &self.policy, spread);
             }
             Observed::Nothing => self.circuit.gave_back(now, admitted),
+        }
+    }
+
+    /// Whether a refusal may be for the pace, and not one of those that come at any pace. For the latter nobody but the one
+    /// that was refused has to wait.
+    fn is_complaint(&mut self, admitted: Admitted) -> bool {
+        match self.chance.refused(admitted.at, self.pace.stands()) {
+            Verdict::Complaint => true,
+            Verdict::Usual => false,
+            Verdict::NowUsual(before) => {
+                self.pace.take_back(before.rate);
+                self.crowd.take_back(before.crowd);
+                false
+            }
+        }
+    }
+
+    fn ease(&mut self, now: Timestamp, admitted: Admitted) {
+        let bore = self.bore();
+        if self.pace.limited(now, admitted.at) {
+            self.chance.eased(now, bore);
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::chance::At;
 use super::{GatePolicy, Headroom, Window};
 use crate::Timestamp;
 
@@ -43,6 +44,9 @@ pub(super) struct Pace {
 const EASED: f64 = 0.8;
 const EASED_FAR: f64 = 0.4;
 const EASED_LITTLE: f64 = 0.97;
+
+/// Below this share of where the target complained it has given way.
+const BELOW: f64 = 0.9;
 
 /// The weight of the latest attempt in the share of refusals, and the share that a single refusal among many leaves.
 const LATEST: f64 = 0.1;
@@ -186,11 +190,24 @@ impl Pace {
         }
     }
 
-    /// The target asks for fewer; attempts from before the last time are no news.
-    pub(super) fn limited(&mut self, now: Timestamp, admitted: Timestamp) {
+    /// How it stands beside the last complaint.
+    pub(super) fn stands(&self) -> At {
+        At { rate: self.rate, is_eased: self.rate < self.ceiling * BELOW }
+    }
+
+    /// The complaints were none: it rises fast to where it was before them.
+    pub(super) fn take_back(&mut self, before: f64) {
+        let known = before.clamp(self.min, self.max);
+        self.known = self.known.map(|now| now.max(known));
+        self.ceiling = self.ceiling.max(known);
+        self.refused = 0.0;
+    }
+
+    /// The target asks for fewer; attempts from before the last time are no news. Gives whether it is eased for that.
+    pub(super) fn limited(&mut self, now: Timestamp, admitted: Timestamp) -> bool {
         self.refused = self.refused * (1.0 - LATEST) + LATEST;
         if self.eased_at.is_some_and(|eased| admitted <= eased) {
-            return;
+            return false;
         }
         self.ceiling = self.rate;
         let eased = if self.refused > SINGLE {
@@ -213,6 +230,7 @@ impl Pace {
         self.steady_at = now;
         self.steady = 0.0;
         self.clean = 0;
+        true
     }
 
     pub(super) fn count_tokens(&mut self, tokens: u64) {

@@ -7,7 +7,6 @@ use crate::Timestamp;
 
 #[derive(Clone, Debug)]
 pub(super) struct Retries {
-    share: f64,
     full: f64,
     level: f64,
     at: Timestamp,
@@ -19,7 +18,7 @@ const PER_SECOND: f64 = 1.0;
 impl Retries {
     pub(super) fn new(policy: &GatePolicy, now: Timestamp) -> Self {
         let full = f64::from(policy.retry_reserve.max(1));
-        Self { share: policy.retry_share.max(0.0), full, level: full, at: now }
+        Self { full, level: full, at: now }
     }
 
     /// Takes a retry, or says when there will be one.
@@ -34,9 +33,10 @@ impl Retries {
         Ok(())
     }
 
-    pub(super) fn earn(&mut self, now: Timestamp) {
+    /// A success pays for so many.
+    pub(super) fn earn(&mut self, now: Timestamp, share: f64) {
         self.refill(now);
-        self.level = (self.level + self.share).min(self.full);
+        self.level = (self.level + share.max(0.0)).min(self.full);
     }
 
     fn refill(&mut self, now: Timestamp) {

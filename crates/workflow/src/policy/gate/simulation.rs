@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use super::{Admission, Admitted, Gate, GatePolicy, Headroom, Observation, Observed, Try, Window};
+use super::{Admission, Admitted, Gate, GatePolicy, Headroom, HeldBy, Observation, Observed, Try, Window};
 use crate::{Class, Decision, Failure, Money, RetryPolicy, Timestamp, Tried};
 
 /// A token bucket that is down from `down.0` to `down.1`, and answers after `latency`.
@@ -16,8 +16,15 @@ struct Target {
     outage: Class,
     latency: Duration,
     tells_headroom: bool,
-    /// One in so many requests is refused for no reason.
-    whim: Option<u64>,
+    /// Some requests are refused for no reason.
+    whim: Option<Whim>,
+}
+
+/// Refusals by chance, whatever the load.
+#[derive(Clone, Copy)]
+struct Whim {
+    percent: u64,
+    answer: Answer,
 }
 
 const TARGET: Target = Target {
@@ -67,11 +74,12 @@ enum Moment {
     Answer(Call, Duration, bool, Answer),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Answer {
     Fine,
-    Limited(Duration),
+    Limited(Option<Duration>),
     Down,
+    Busy(Option<Duration>),
 }
 
 const CALLS: u32 = 3;
@@ -129,11 +137,18 @@ impl World {
     }
 
     fn let_through(&mut self) {
-        while let Some(call) = self.waiting.front().copied() {
+        // As engines do it: whoever retries lets first attempts pass while retries have to wait.
+        let (mut nth, mut passes) = (0, false);
+        while let Some(call) = self.waiting.get(nth).copied() {
+            if passes && call.attempt > 1 {
+                nth += 1;
+                continue;
+            }
             let which = if call.attempt == 1 { Try::First } else { Try::Retry };
             match self.gate.admit(at(self.now), which) {
                 Admission::Admit(admitted) => {
-                    self.waiting.pop_front();
+                    self.waiting.remove(nth);
+                    (nth, passes) = (0, false);
                     self.books.sent.push(self.now);
                     let answer = self.answer();
                     let moment = Moment::Answer(call, self.now, admitted.is_probe, answer);
@@ -141,12 +156,16 @@ impl World {
                     let takes = if answer == Answer::Fine { latency } else { latency.min(REFUSED) };
                     self.at(self.now + takes, moment);
                 }
-                Admission::Wait { until, .. } => {
+                Admission::Wait { until, because } => {
                     let until = until.map(|until| until.since(at(Duration::ZERO)));
                     if let Some(until) = until.filter(|until| self.asked_again.is_none_or(|at| *until < at)) {
                         assert!(until > self.now, "a wait that is over: {until:?} at {:?}", self.now);
                         self.asked_again = Some(until);
                         self.at(until, Moment::Look(until));
+                    }
+                    if because == HeldBy::Retries {
+                        passes = true;
+                        continue;
                     }
                     return;
                 }
@@ -162,11 +181,11 @@ impl World {
             return Answer::Down;
         }
         let draw = xxhash_rust::xxh3::xxh3_64_with_seed(b"whim", self.books.sent.len() as u64);
-        if self.target.whim.is_some_and(|one_in| draw.is_multiple_of(one_in)) {
-            return Answer::Limited(Duration::from_secs(1));
+        if let Some(whim) = self.target.whim.filter(|whim| draw % 100 < whim.percent) {
+            return whim.answer;
         }
         if self.level < 1.0 {
-            return Answer::Limited(Duration::from_secs_f64((1.0 - self.level) / per_second));
+            return Answer::Limited(Some(Duration::from_secs_f64((1.0 - self.level) / per_second)));
         }
         self.level -= 1.0;
         Answer::Fine
@@ -183,7 +202,12 @@ impl World {
         }
         let failure = match answer {
             Answer::Fine => None,
-            Answer::Limited(wait) => Some(Failure::new(Class::RateLimited, "429").retry_after(wait)),
+            Answer::Limited(wait) => {
+                Some(Failure { retry_after: wait, ..Failure::new(Class::RateLimited, "429") })
+            }
+            Answer::Busy(wait) => {
+                Some(Failure { retry_after: wait, ..Failure::new(Class::Overloaded, "503") })
+            }
             Answer::Down => Some(Failure::new(self.target.outage, "down")),
         };
         let observed = failure.as_ref().map_or(Observed::Success, Observed::of);
@@ -293,17 +317,72 @@ fn one_run_with_one_call_waits_for_nothing() {
     assert!(books.finished < Duration::from_millis(20), "{:?}", books.finished);
 }
 
+const ALWAYS_UP: (Duration, Duration) = (Duration::ZERO, Duration::ZERO);
+
+/// Every way in which a target refuses.
+fn refusals() -> [Answer; 4] {
+    let second = Some(Duration::from_secs(1));
+    [Answer::Limited(None), Answer::Limited(second), Answer::Busy(None), Answer::Busy(second)]
+}
+
 #[test]
-fn refusals_that_have_nothing_to_do_with_the_pace_do_not_bring_it_down() {
-    let down = (Duration::ZERO, Duration::ZERO);
-    for one_in in [10, 20, 50] {
-        let target = Target { per_second: 1e6, burst: 1e6, down, whim: Some(one_in), ..TARGET };
+fn a_few_refusals_that_have_nothing_to_do_with_the_pace_do_not_bring_it_down() {
+    for percent in [2, 5, 10] {
+        let whim = Some(Whim { percent, answer: Answer::Limited(Some(Duration::from_secs(1))) });
         for latency in [3, 500] {
-            let target = Target { latency: Duration::from_millis(latency), ..target };
+            let latency = Duration::from_millis(latency);
+            let target = Target { per_second: 1e6, burst: 1e6, down: ALWAYS_UP, latency, whim, ..TARGET };
             let books = World::new(target, 1_000, 1).run();
             let pace = books.sent.len() as f64 / books.finished.as_secs_f64();
-            assert!(pace >= if one_in > 10 { 5.0 } else { 1.0 }, "one in {one_in}: {pace:.1} a second");
+            assert!(pace >= 5.0, "{percent} %: {pace:.1} a second");
             assert_eq!(books.failed, 0);
+        }
+    }
+}
+
+/// The share of what is possible that is done at a limit of 50 a second, and requests for each that was needed.
+#[allow(clippy::cast_precision_loss)]
+fn under_whims(whim: Whim, latency: u64, runs: u64, seed: u64) -> (f64, f64) {
+    let latency = Duration::from_millis(latency);
+    let target = Target { down: ALWAYS_UP, latency, whim: Some(whim), ..TARGET };
+    let books = World::new(target, runs, seed).run();
+    let done = books.needed - books.failed;
+    // Refusals by chance take nothing of the limit.
+    let possible = done as f64 / target.per_second;
+    (possible / books.finished.as_secs_f64(), books.sent.len() as f64 / done as f64)
+}
+
+#[test]
+fn at_a_target_that_refuses_one_in_seven_by_chance_the_limit_is_used_all_the_same() {
+    for answer in refusals() {
+        for percent in [12, 15, 18] {
+            for (latency, seed) in [(3, 1), (100, 2), (100, 3), (500, 4)] {
+                let (used, sent) = under_whims(Whim { percent, answer }, latency, 2_000, seed);
+                let chance = 1.0 / (1.0 - percent as f64 / 100.0);
+                let figures = format!(
+                    "{answer:?}, {percent} %, {latency} ms: {used:.2} used, {sent:.2} sent of {chance:.2}"
+                );
+                assert!(used >= 0.45, "{figures}");
+                assert!(sent <= chance * 1.2, "{figures}");
+            }
+        }
+    }
+}
+
+#[test]
+#[allow(clippy::cast_precision_loss)]
+fn a_target_that_refuses_by_chance_and_is_then_down_is_not_stormed_when_it_is_back() {
+    for answer in refusals() {
+        for seed in 0..5 {
+            let down = (Duration::from_secs(60), Duration::from_secs(80));
+            let whim = Some(Whim { percent: 15, answer });
+            let latency = Duration::from_millis(100);
+            let books = World::new(Target { down, latency, whim, ..TARGET }, 2_000, seed).run();
+            let during = books.sent.iter().filter(|at| (down.0..down.1).contains(at)).count();
+            let burst = books.most_in_a_second(down.1) as f64 / TARGET.per_second;
+            let figures = format!("{answer:?}, seed {seed}: {during} while it was down, burst {burst:.2}");
+            assert!(during <= 100, "{figures}");
+            assert!(burst <= 2.0, "{figures}");
         }
     }
 }
