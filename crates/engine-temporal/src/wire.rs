@@ -61,6 +61,9 @@ pub(crate) struct Call {
     pub(crate) workflow: Name,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) trace: Option<String>,
+    /// Whether that trace is not recorded.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) is_unsampled: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tenant: Option<String>,
     pub(crate) op: OpId,
@@ -113,6 +116,7 @@ impl Call {
             workflow_id: run.workflow_id.clone(),
             workflow: run.workflow.clone(),
             trace: has_own_trace.then(|| run.trace.iter().map(|byte| format!("{byte:02x}")).collect()),
+            is_unsampled: !run.is_sampled,
             tenant: run.tenant.clone(),
             op,
             step: attempt.step.clone(),
@@ -156,6 +160,7 @@ impl Call {
             workflow_id: self.workflow_id.clone(),
             workflow: self.workflow.clone(),
             trace: trace.map_or(*self.run.as_bytes(), u128::to_be_bytes),
+            is_sampled: !self.is_unsampled,
             tenant: self.tenant.clone(),
             // A history is reset by the server, under another run id of its own.
             rewinds: 0,

@@ -84,6 +84,7 @@ fn attempt() -> StepContext {
             workflow_id: WorkflowId::new("w").expect("valid"),
             workflow: "w".into(),
             trace: [0; 16],
+            is_sampled: true,
             tenant: None,
             rewinds: 0,
         }),

@@ -17,6 +17,7 @@ pub struct Attempt {
     use_of: Use,
     upto: u64,
     trace: [u8; 16],
+    is_sampled: bool,
     /// How often the run was taken up again before.
     rewinds: u32,
     begun: Timestamp,
@@ -27,8 +28,9 @@ impl Attempt {
     pub(crate) fn new(run: Run, op: OpId, use_of: Use, upto: u64) -> Self {
         let state = run.cell.lock();
         let (begun, trace, rewinds) = (state.touched, state.trace, state.rewinds);
+        let is_sampled = state.is_sampled;
         drop(state);
-        Self { run, op, use_of, upto, trace, rewinds, begun, is_ended: false }
+        Self { run, op, use_of, upto, trace, is_sampled, rewinds, begun, is_ended: false }
     }
 
     /// The run.
@@ -45,7 +47,8 @@ impl Attempt {
     pub fn traceparent(&self) -> Traceparent {
         let Use { step, nth, attempt } = &self.use_of;
         let of = SpanOf::Attempt { step, nth: *nth, attempt: *attempt };
-        Traceparent { trace: self.trace, span: SpanId::of(self.run.id(), self.rewinds, of) }
+        let span = SpanId::of(self.run.id(), self.rewinds, of);
+        Traceparent { trace: self.trace, span, is_sampled: self.is_sampled }
     }
 
     /// Waits until its beginning is synced in the journal: it outlives the machine then.

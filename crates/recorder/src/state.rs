@@ -47,6 +47,8 @@ pub(crate) struct RunState {
     ops: u32,
     /// The trace that it belongs to.
     pub(crate) trace: [u8; 16],
+    /// Whether it is recorded.
+    pub(crate) is_sampled: bool,
     /// How often the run was taken up again.
     pub(crate) rewinds: u32,
     /// How many events the journal was given.
@@ -102,7 +104,7 @@ impl RunState {
     pub(crate) fn begin(start: RunStarted, at: Timestamp) -> (Self, Told) {
         let mut state = Self::at(Fold::begin(&start, at), at);
         state.is_held = Ids::of(&start.input).held;
-        state.trace = start.trace();
+        (state.trace, state.is_sampled) = (start.trace(), start.is_sampled());
         let event = Event { at, kind: EventKind::RunStarted(Box::new(start)) };
         let told = state.put(1, &[event]);
         (state, told)
@@ -144,6 +146,7 @@ impl RunState {
             ended: None,
             ops: 0,
             trace: [0; 16],
+            is_sampled: true,
             rewinds: 0,
             written: 0,
             unwritten: Unwritten::default(),
@@ -161,7 +164,7 @@ impl RunState {
         match kind {
             EventKind::RunStarted(start) => {
                 self.is_held = Ids::of(&start.input).held;
-                self.trace = start.trace();
+                (self.trace, self.is_sampled) = (start.trace(), start.is_sampled());
             }
             EventKind::AttemptScheduled(asked) => {
                 let ids = asked.input.as_ref().map(Ids::of).unwrap_or_default();

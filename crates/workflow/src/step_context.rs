@@ -51,6 +51,8 @@ pub struct RunInfo {
     pub workflow: Name,
     /// The trace that the run belongs to; the run's own id unless its start brought a `traceparent`.
     pub trace: [u8; 16],
+    /// Whether that trace is recorded, as who began it says.
+    pub is_sampled: bool,
     /// For whom the run works.
     pub tenant: Option<String>,
     /// How often the run was rewound before: attempts are numbered anew after that.
@@ -244,9 +246,10 @@ impl StepContext {
         self.attempt.reporter.spent()
     }
 
-    /// The W3C `traceparent` for requests of this attempt.
+    /// The W3C `traceparent` for requests of this attempt; sampled unless the run joined a trace that is not.
     pub fn traceparent(&self) -> String {
-        Traceparent { trace: self.attempt.run.trace, span: self.span_id() }.to_string()
+        let RunInfo { trace, is_sampled, .. } = *self.attempt.run;
+        Traceparent { trace, span: self.span_id(), is_sampled }.to_string()
     }
 
     /// The `tracing` span that an attempt's logs stand in: run, step, attempt, and the ids of its span in the run's

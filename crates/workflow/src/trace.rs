@@ -122,13 +122,15 @@ impl Serialize for SpanId {
     }
 }
 
-/// A span of a trace, as a W3C `traceparent` names it. Displayed as one, always as sampled: a run is recorded whole.
+/// A span of a trace, as a W3C `traceparent` names it. Displayed as one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Traceparent {
     /// The trace.
     pub trace: [u8; 16],
     /// The span in it.
     pub span: SpanId,
+    /// Whether who began the trace has it recorded: what follows from it goes by that.
+    pub is_sampled: bool,
 }
 
 impl Traceparent {
@@ -147,10 +149,11 @@ impl Traceparent {
         let mut parts = text.trim().split('-');
         let version = hex(parts.next()?, 2)?;
         let (trace, span) = (hex(parts.next()?, 32)?, hex(parts.next()?, 16)?);
-        hex(parts.next()?, 2)?;
+        let flags = hex(parts.next()?, 2)?;
         let is_whole = version != 0 || parts.next().is_none();
         let span = SpanId::from_bytes(u64::try_from(span).ok()?.to_be_bytes())?;
-        (version != 0xff && is_whole && trace != 0).then_some(Self { trace: trace.to_be_bytes(), span })
+        let read = Self { trace: trace.to_be_bytes(), span, is_sampled: flags & 1 == 1 };
+        (version != 0xff && is_whole && trace != 0).then_some(read)
     }
 }
 
@@ -162,7 +165,8 @@ fn hex(text: &str, digits: usize) -> Option<u128> {
 
 impl fmt::Display for Traceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{}-01", u128::from_be_bytes(self.trace), self.span)
+        let flags = u8::from(self.is_sampled);
+        write!(f, "00-{:032x}-{}-{flags:02x}", u128::from_be_bytes(self.trace), self.span)
     }
 }
 
@@ -176,6 +180,11 @@ impl RunStarted {
     pub fn trace(&self) -> [u8; 16] {
         self.part_of().map_or(*self.run.as_bytes(), |part| part.trace)
     }
+
+    /// Whether that trace is recorded: as its `traceparent` says; one that begins with the run is.
+    pub fn is_sampled(&self) -> bool {
+        self.part_of().is_none_or(|part| part.is_sampled)
+    }
 }
 
 impl RunInfo {
@@ -186,6 +195,7 @@ impl RunInfo {
             workflow_id: start.workflow_id.clone(),
             workflow: start.workflow.clone().into(),
             trace: start.trace(),
+            is_sampled: start.is_sampled(),
             tenant: start.tenant.clone(),
             rewinds,
         }
@@ -194,7 +204,7 @@ impl RunInfo {
     /// The `traceparent` that a child run of this one starts with: it belongs to the same trace.
     pub fn child_traceparent(&self, child: RunId) -> String {
         let span = SpanId::of(self.run, self.rewinds, SpanOf::Child(child));
-        Traceparent { trace: self.trace, span }.to_string()
+        Traceparent { trace: self.trace, span, is_sampled: self.is_sampled }.to_string()
     }
 }
 
@@ -227,13 +237,35 @@ mod tests {
     }
 
     #[test]
+    fn a_run_and_its_children_are_recorded_as_who_began_the_trace_says() {
+        for (traceparent, is_sampled) in [
+            (None, true),
+            (Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), true),
+            (Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"), false),
+            (Some("no traceparent"), true),
+        ] {
+            let run = RunId::from_bytes([1; 16]);
+            let traceparent = traceparent.map(str::to_owned);
+            let start = RunStarted { traceparent: traceparent.clone(), ..RunStarted::bare(run, "w") };
+            let info = RunInfo::of(&start, 0);
+            assert_eq!(info.is_sampled, is_sampled, "{traceparent:?}");
+            let child = Traceparent::read(&info.child_traceparent(RunId::from_bytes([2; 16]))).unwrap();
+            assert_eq!((child.trace, child.is_sampled), (start.trace(), is_sampled));
+        }
+    }
+
+    #[test]
     fn a_traceparent_is_read_as_the_recommendation_says() {
         let trace = "0af7651916cd43dd8448eb211c80319c";
-        for good in
-            ["00-T-b7ad6b7169203331-00", "01-T-b7ad6b7169203331-01-more", " 00-T-b7ad6b7169203331-01 "]
-        {
+        for (good, flags) in [
+            ("00-T-b7ad6b7169203331-00", "00"),
+            ("01-T-b7ad6b7169203331-01-more", "01"),
+            (" 00-T-b7ad6b7169203331-01 ", "01"),
+            ("00-T-b7ad6b7169203331-03", "01"),
+            ("00-T-b7ad6b7169203331-02", "00"),
+        ] {
             let read = Traceparent::read(&good.replace('T', trace)).unwrap();
-            assert_eq!(read.to_string(), format!("00-{trace}-b7ad6b7169203331-01"));
+            assert_eq!(read.to_string(), format!("00-{trace}-b7ad6b7169203331-{flags}"), "{good}");
         }
         for bad in [
             "",

@@ -75,6 +75,7 @@ pub fn attempt(target: Option<&'static str>) -> (StepContext, Arc<Reported>) {
             workflow_id: WorkflowId::new("order-42").unwrap(),
             workflow: "checkout".into(),
             trace: *run.as_bytes(),
+            is_sampled: true,
             tenant: None,
             rewinds: 0,
         }),

@@ -16,6 +16,7 @@ use super::span::{Happening, Span};
 pub struct Tracer {
     pub(super) start: Box<RunStarted>,
     pub(super) trace: [u8; 16],
+    pub(super) is_sampled: bool,
     /// How often the run was rewound so far.
     pub(super) rewinds: u32,
     /// When the run started, or was last rewound.
@@ -45,6 +46,7 @@ impl Tracer {
         let start = RunStarted { input: midwatch_workflow::Payload::null(), ..start.clone() };
         let tracer = Self {
             trace: start.trace(),
+            is_sampled: start.is_sampled(),
             is_copied: start.forked_from.is_some(),
             start: Box::new(start),
             rewinds: 0,

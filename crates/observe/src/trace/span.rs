@@ -13,6 +13,8 @@ pub struct Span {
     pub run: RunId,
     /// The trace.
     pub trace: [u8; 16],
+    /// Whether who began the trace has it recorded.
+    pub is_sampled: bool,
     /// The span's own id.
     pub id: SpanId,
     /// The span that it is part of.

@@ -34,7 +34,8 @@ pub(super) fn write(span: &Span, fields: &mut Fields<'_>) {
     }
     fields.message(15, |fields| status(&span.state, fields));
     let remote = if span.is_parent_elsewhere { SpanFlags::ContextIsRemoteMask as u32 } else { 0 };
-    fields.fixed32(16, SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32 | remote);
+    let sampled = if span.is_sampled { SAMPLED } else { 0 };
+    fields.fixed32(16, sampled | SpanFlags::ContextHasIsRemoteMask as u32 | remote);
 }
 
 fn event(happening: &Happening, fields: &mut Fields<'_>) {
@@ -138,7 +139,7 @@ mod tests {
             trace_id: span.trace.to_vec(),
             span_id: span.id.to_bytes().to_vec(),
             parent_span_id: span.parent.map(|parent| parent.to_bytes().to_vec()).unwrap_or_default(),
-            flags: 0x101 | if span.is_parent_elsewhere { 0x200 } else { 0 },
+            flags: 0x100 | u32::from(span.is_sampled) | if span.is_parent_elsewhere { 0x200 } else { 0 },
             name: span.name.to_string(),
             kind: kind.into(),
             start_time_unix_nano: nanos(span.start),
@@ -168,6 +169,7 @@ mod tests {
         let long = "long, ".repeat(5_000);
         check(&Span {
             is_parent_elsewhere: true,
+            is_sampled: false,
             name: long.clone().into(),
             state: State::Failed(long.clone()),
             attributes: vec![

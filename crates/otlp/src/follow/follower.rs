@@ -151,7 +151,7 @@ impl Follower {
         let runtime = runtime.map_err(StartError::Thread)?;
         let sender = runtime.block_on(async { Sender::new(&start.otlp) })?;
         let (tell, told) = watch::channel(None);
-        let work = Work::new(start.journal, cursor, sender, start.otlp.shown(), start.report, told);
+        let work = Work::new(start.journal, cursor, sender, &start.otlp, start.report, told);
         let thread = std::thread::Builder::new().name("midwatch-traces".to_owned());
         let thread = thread.spawn(move || {
             give_way();

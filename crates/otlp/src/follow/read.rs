@@ -16,6 +16,8 @@ pub(super) struct Reader {
     position: u64,
     tracers: HashMap<RunId, Known>,
     batches: u64,
+    /// Whether spans of traces are read, too, that who began them does not have recorded.
+    reads_unsampled: bool,
 }
 
 struct Known {
@@ -35,8 +37,8 @@ pub(super) struct Batch {
 }
 
 impl Reader {
-    pub(super) fn at(position: u64) -> Self {
-        Self { position, tracers: HashMap::new(), batches: 0 }
+    pub(super) fn at(position: u64, reads_unsampled: bool) -> Self {
+        Self { position, tracers: HashMap::new(), batches: 0, reads_unsampled }
     }
 
     pub(super) fn position(&self) -> u64 {
@@ -68,6 +70,7 @@ impl Reader {
             }
             (self.position, batch.position) = (row.position, row.position);
         }
+        batch.spans.retain(|span| span.is_sampled || self.reads_unsampled);
         self.forget();
         Ok(batch)
     }

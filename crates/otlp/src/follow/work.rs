@@ -11,6 +11,7 @@ use super::read::{Batch, Reader};
 use crate::cursor::Cursor;
 use crate::encode::Piece;
 use crate::send::{SendError, Sender};
+use crate::settings::Otlp;
 
 /// How long it waits when there is nothing new.
 const POLL: Duration = Duration::from_millis(200);
@@ -48,12 +49,13 @@ impl Work {
         journal: Arc<SqliteJournal>,
         cursor: Cursor,
         sender: Sender,
-        endpoint: String,
+        otlp: &Otlp,
         report: Box<dyn Fn(Report) + Send>,
         told: watch::Receiver<Option<Instant>>,
     ) -> Self {
         let sent = cursor.position();
-        let (reader, cursor_at) = (Reader::at(sent), Instant::now());
+        let (reader, cursor_at) = (Reader::at(sent, otlp.takes_unsampled), Instant::now());
+        let endpoint = otlp.shown();
         Self { journal, reader, sent, cursor, cursor_at, sender, endpoint, report, told }
     }
 

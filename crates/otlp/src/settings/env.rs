@@ -17,7 +17,8 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 impl Otlp {
     /// Where traces go, as the environment says: `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL`, `_HEADERS`, `_TIMEOUT`, `_COMPRESSION`,
     /// `_CERTIFICATE`, `_CLIENT_CERTIFICATE`, `_CLIENT_KEY`, `_INSECURE`, each also with `TRACES_` before its name, which
-    /// goes first; `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`; `OTEL_TRACES_EXPORTER=none` and `OTEL_SDK_DISABLED`.
+    /// goes first; `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`; `OTEL_TRACES_SAMPLER=always_on`, `OTEL_TRACES_EXPORTER=none` and
+    /// `OTEL_SDK_DISABLED`.
     /// Without any: protobuf over HTTP to `http://localhost:4318`.
     ///
     /// # Errors
@@ -91,6 +92,7 @@ impl Otlp {
         if let Some(service) = env.get("OTEL_SERVICE_NAME") {
             otlp = otlp.service(service);
         }
+        otlp.takes_unsampled = env.get("OTEL_TRACES_SAMPLER").is_some_and(|word| word.trim() == "always_on");
         let exporter = format!("OTEL_{}_EXPORTER", signal.variable());
         otlp.is_off = env.get(&exporter).is_some_and(|exporter| exporter.trim() == "none")
             || env.get("OTEL_SDK_DISABLED").is_some_and(|off| off.trim().eq_ignore_ascii_case("true"));

@@ -19,6 +19,8 @@ pub struct Otlp {
     /// What is said of the sender, `service.name` first.
     pub(crate) resource: Vec<(String, String)>,
     pub(crate) is_off: bool,
+    /// Whether spans of traces are sent that who began them does not have recorded.
+    pub(crate) takes_unsampled: bool,
     /// How often metrics are sent.
     pub(crate) interval: Duration,
 }
@@ -128,6 +130,7 @@ impl Otlp {
             tls: Tls::default(),
             resource: vec![("service.name".to_owned(), "midwatch".to_owned())],
             is_off: false,
+            takes_unsampled: false,
             interval: INTERVAL,
         }
     }
@@ -143,6 +146,13 @@ impl Otlp {
     #[must_use]
     pub fn timeout(self, limit: Duration) -> Self {
         Self { timeout: limit, ..self }
+    }
+
+    /// Hands on runs as well that joined a trace which who began it does not have recorded: by default a follower leaves them
+    /// out.
+    #[must_use]
+    pub fn unsampled_too(self) -> Self {
+        Self { takes_unsampled: true, ..self }
     }
 
     /// Compresses what is sent, or not.

@@ -101,3 +101,28 @@ fn a_new_follower_begins_with_what_happens_from_now_on() {
     let received = collector.until(|_| true);
     assert!(!received.is_empty() && received.iter().all(|span| span.trace_id == now.as_bytes()));
 }
+
+#[test]
+fn runs_of_a_trace_that_is_not_recorded_are_left_out_unless_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("midwatch.db");
+    let journal = SqliteJournal::open(&path, Options::default()).unwrap();
+    let mut histories = histories(2);
+    let EventKind::RunStarted(start) = &mut histories[0].1[0].kind else { unreachable!() };
+    start.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".to_owned());
+    for (run, events) in &histories {
+        append(&journal, *run, 1, events, events);
+    }
+    let is_sampled = |span: &opentelemetry_proto::tonic::trace::v1::Span| span.flags & 1 == 1;
+    let collector = Collector::start();
+    follower(&path, Otlp::http(collector.url()), drop).stop(Duration::from_secs(30));
+    let received = collector.until(|_| true);
+    let [_, (other, _)] = &histories[..] else { unreachable!() };
+    assert!(!received.is_empty() && received.iter().all(|span| span.trace_id == other.as_bytes()));
+    assert!(received.iter().all(is_sampled));
+    std::fs::remove_file(Cursor::beside(&path)).unwrap();
+    let otlp = Otlp::http(collector.url()).unsampled_too();
+    follower(&path, otlp, drop).stop(Duration::from_secs(30));
+    let received = collector.until(|_| true);
+    assert!(received.iter().any(|span| !is_sampled(span) && span.trace_id != other.as_bytes()));
+}

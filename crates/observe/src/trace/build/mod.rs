@@ -63,6 +63,7 @@ impl Tracer {
         Span {
             run: self.start.run,
             trace: self.trace,
+            is_sampled: self.is_sampled,
             id: self.id(of),
             parent: Some(self.top()),
             is_parent_elsewhere: false,
