@@ -142,9 +142,10 @@ impl Watcher {
     ) {
         let mut took = Duration::ZERO;
         loop {
+            // Runs go first: what there is to count waits in the journal meanwhile.
             let rest = match progress {
                 Progress::AtTip => options.every.max(took * REST),
-                Progress::Behind => Duration::ZERO,
+                Progress::Behind => took * REST,
             };
             if stopped.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
                 return;

@@ -27,7 +27,7 @@ pub(crate) enum Bench {
     Engines(engines::Options),
     /// A thousand calls at once on one budget of a dollar: what the provider bills in the end.
     Budget(budget::Options),
-    /// Why, ls, cost and stalls on a journal of a million runs; what handing traces on costs.
+    /// Why, ls, cost and stalls on a journal of a million runs; what handing traces on and counting costs.
     Observe(observe::Options),
     /// The console: first bytes on a journal of a million runs, a long run in a browser, what 500 readers cost.
     Console(console::Options),

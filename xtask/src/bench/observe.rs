@@ -27,7 +27,7 @@ pub(crate) struct Options {
     /// Where to keep it for another time; used as it is if it is there.
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
-    /// Only what handing traces on costs.
+    /// Only what being observed costs.
     #[arg(long)]
     only_overhead: bool,
     #[command(flatten)]

@@ -1,11 +1,16 @@
-//! What handing traces on costs: durable steps a second with and without, in turns, beside a receiver that takes all.
+//! What being observed costs: durable steps a second with nobody looking, with traces handed on, and with metrics as well, in
+//! turns, beside a receiver that takes all.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use midwatch::{Context, Failure, Midwatch, Otlp, StepContext, step, workflow};
+use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_observe::metrics::{Value, family};
+use midwatch_watch::{Options, Watch};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,23 +22,42 @@ const ROUNDS: usize = 7;
 /// So many runs of ten steps a round, and so many at once.
 const RUNS: usize = 6_000;
 const AT_ONCE: usize = 100;
+/// How often the watcher reads: ten times as often as it usually does, for rounds are short.
+const OFTEN: Duration = Duration::from_millis(500);
 /// When nothing came for so long, nothing more comes: the follower looks five times a second.
 const QUIET: Duration = Duration::from_millis(600);
 
 /// What it costs.
 #[derive(Serialize)]
 pub(super) struct Overhead {
-    /// The share of durable steps a second that is lost.
-    pub(super) overhead: f64,
+    /// The share of durable steps a second that is lost with traces and metrics on.
+    overhead: f64,
+    /// With traces alone.
+    overhead_traces: f64,
     steps_per_s_plain: f64,
     steps_per_s_traced: f64,
+    steps_per_s_observed: f64,
     cpu_us_per_step_plain: f64,
     /// Until all is handed on, the receiver's work included.
     cpu_us_per_step_traced: f64,
-    /// Of the spans of the rounds with traces, those that had arrived when the last run ended.
-    arrived_meanwhile: f64,
-    /// How long handing on the rest took after that, a round.
+    /// And until all is counted.
+    cpu_us_per_step_observed: f64,
+    /// Of the spans of the rounds with both, those that had arrived when the last run ended.
+    spans_arrived_meanwhile: f64,
+    /// Of the rows of the journal in those rounds, those that were counted then.
+    rows_counted_meanwhile: f64,
+    /// How long handing on and counting the rest took after that, a round.
     rest_s: f64,
+}
+
+/// Who looks.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Looks {
+    Nobody,
+    /// Traces are handed on.
+    Traces,
+    /// And what happens is counted, as `midwatch watch` does.
+    Both,
 }
 
 #[step]
@@ -54,6 +78,7 @@ struct Round {
     steps_per_s: f64,
     cpu_us_per_step: f64,
     arrived: f64,
+    counted: f64,
     rest: Duration,
 }
 
@@ -61,42 +86,48 @@ struct Round {
 pub(super) fn measure(folder: &Path) -> anyhow::Result<Overhead> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let receiver = runtime.block_on(Receiver::start())?;
-    let (mut plain, mut traced) = (Vec::new(), Vec::new());
+    let mut rounds: BTreeMap<Looks, Vec<Round>> = BTreeMap::new();
     // The first round of each only warms up.
     for round in 0..=ROUNDS {
-        for with in [false, true] {
-            let db = folder.join(format!("{round}-{with}.db"));
-            let otlp = with.then(|| Otlp::http(format!("http://127.0.0.1:{}", receiver.port)));
-            let measured = runtime.block_on(one_round(&db, otlp, &receiver))?;
+        for looks in [Looks::Nobody, Looks::Traces, Looks::Both] {
+            let db = folder.join(format!("{round}-{}.db", looks as u8));
+            let measured = runtime.block_on(one_round(&db, looks, &receiver))?;
             if round > 0 {
-                (if with { &mut traced } else { &mut plain }).push(measured);
+                rounds.entry(looks).or_default().push(measured);
             }
         }
     }
-    let of = |rounds: &[Round], value: fn(&Round) -> f64| {
-        let mut values: Vec<f64> = rounds.iter().map(value).collect();
+    let of = |looks, value: fn(&Round) -> f64| {
+        let mut values: Vec<f64> = rounds.get(&looks).into_iter().flatten().map(value).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let (before, after) = (of(&plain, |round| round.steps_per_s), of(&traced, |round| round.steps_per_s));
+    let steps = |looks| of(looks, |round| round.steps_per_s);
+    let cpu = |looks| of(looks, |round| round.cpu_us_per_step);
+    let plain = steps(Looks::Nobody);
     Ok(Overhead {
-        overhead: 1.0 - after / before,
-        steps_per_s_plain: before,
-        steps_per_s_traced: after,
-        cpu_us_per_step_plain: of(&plain, |round| round.cpu_us_per_step),
-        cpu_us_per_step_traced: of(&traced, |round| round.cpu_us_per_step),
-        arrived_meanwhile: of(&traced, |round| round.arrived),
-        rest_s: of(&traced, |round| round.rest.as_secs_f64()),
+        overhead: 1.0 - steps(Looks::Both) / plain,
+        overhead_traces: 1.0 - steps(Looks::Traces) / plain,
+        steps_per_s_plain: plain,
+        steps_per_s_traced: steps(Looks::Traces),
+        steps_per_s_observed: steps(Looks::Both),
+        cpu_us_per_step_plain: cpu(Looks::Nobody),
+        cpu_us_per_step_traced: cpu(Looks::Traces),
+        cpu_us_per_step_observed: cpu(Looks::Both),
+        spans_arrived_meanwhile: of(Looks::Both, |round| round.arrived),
+        rows_counted_meanwhile: of(Looks::Both, |round| round.counted),
+        rest_s: of(Looks::Both, |round| round.rest.as_secs_f64()),
     })
 }
 
 #[allow(clippy::cast_precision_loss)]
-async fn one_round(db: &Path, otlp: Option<Otlp>, receiver: &Receiver) -> anyhow::Result<Round> {
+async fn one_round(db: &Path, looks: Looks, receiver: &Receiver) -> anyhow::Result<Round> {
     let mut builder = Midwatch::embedded(db).workflow(ten_steps).step(echo);
-    if let Some(otlp) = otlp {
-        builder = builder.traces(otlp);
+    if looks != Looks::Nobody {
+        builder = builder.traces(Otlp::http(format!("http://127.0.0.1:{}", receiver.port)));
     }
     let midwatch = Arc::new(builder.open().await?);
+    let watch = (looks == Looks::Both).then(|| Watch::start(db, Options { every: OFTEN })).transpose()?;
     receiver.bytes.store(0, Ordering::Relaxed);
     let meter = Meter::start();
     let workers = (0..AT_ONCE).map(|worker| {
@@ -111,12 +142,15 @@ async fn one_round(db: &Path, otlp: Option<Otlp>, receiver: &Receiver) -> anyhow
     for worker in workers.collect::<Vec<_>>() {
         worker.await??;
     }
-    let (wall, meanwhile) = (meter.wall(), receiver.bytes.load(Ordering::Relaxed));
+    let wall = meter.wall();
+    let seen = || (receiver.bytes.load(Ordering::Relaxed), watch.as_ref().map_or(0, counted));
+    let meanwhile = seen();
+    let rows = SqliteJournal::open_reader(db)?.position()?;
     let mut last = meanwhile;
     loop {
         tokio::time::sleep(QUIET).await;
-        let now = receiver.bytes.load(Ordering::Relaxed);
-        if std::mem::replace(&mut last, now) == now {
+        let now = seen();
+        if std::mem::replace(&mut last, now) == now && (watch.is_none() || now.1 >= rows) {
             break;
         }
     }
@@ -127,9 +161,19 @@ async fn one_round(db: &Path, otlp: Option<Otlp>, receiver: &Receiver) -> anyhow
     Ok(Round {
         steps_per_s: steps / wall.as_secs_f64(),
         cpu_us_per_step: cpu.as_secs_f64() * 1e6 / steps,
-        arrived: meanwhile as f64 / last.max(1) as f64,
+        arrived: meanwhile.0 as f64 / last.0.max(1) as f64,
+        counted: meanwhile.1 as f64 / rows.max(1) as f64,
         rest,
     })
+}
+
+/// Up to where a watcher has counted.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn counted(watch: &Watch) -> u64 {
+    match watch.found().metrics.value(&family::POSITION, &[]) {
+        Some(Value::Gauge(position)) => *position as u64,
+        _ => 0,
+    }
 }
 
 /// Takes every request and says nothing: it costs as little as a receiver can.
