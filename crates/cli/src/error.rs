@@ -123,7 +123,7 @@ pub(crate) fn report(error: &anyhow::Error, global: &Global) -> Exit {
 }
 
 /// What a server did not give, whether it was asked or stands for a journal.
-fn server(error: &anyhow::Error) -> Option<&ServerError> {
+pub(crate) fn server(error: &anyhow::Error) -> Option<&ServerError> {
     error.downcast_ref::<ServerError>().or_else(|| match error.downcast_ref::<midwatch_journal::Error>() {
         Some(midwatch_journal::Error::Server(error)) => error.downcast_ref(),
         _ => None,

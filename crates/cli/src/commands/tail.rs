@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use midwatch_journal::{Journal, Row, RunSummary};
@@ -10,12 +10,13 @@ use midwatch_workflow::{Event, EventKind, RunId, RunResult, WorkflowId};
 use serde_json::json;
 
 use crate::config::Global;
-use crate::error::Exit;
+use crate::error::{Exit, server};
 use crate::find::find;
 use crate::output::event::{Names, words};
 use crate::output::look::FAINT;
 use crate::output::text::{clean, fit, width};
 use crate::output::{Out, time};
+use crate::server::ServerError;
 use crate::source::Source;
 use crate::stop::Stop;
 
@@ -43,6 +44,8 @@ pub(crate) struct Tail {
 /// How often the journal is looked at.
 const POLL: Duration = Duration::from_millis(150);
 const POLL_SERVER: Duration = Duration::from_millis(500);
+/// A server that is away for less is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How many events of the past are shown of one run.
 const PAST: usize = 10;
 /// How many rows are read at once.
@@ -72,9 +75,18 @@ impl Tail {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut stop = Stop::listen()?;
+            let mut lost = None;
             loop {
-                if let Some(exit) = follower.follow(source.journal(), out)? {
-                    return Ok(exit);
+                match follower.follow(source.journal(), out) {
+                    Ok(Some(exit)) => return Ok(exit),
+                    Ok(None) => lost = None,
+                    // What was printed stays printed, and it goes on from there.
+                    Err(error) if is_unreached(&error) => {
+                        if lost.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                            return Err(error);
+                        }
+                    }
+                    Err(error) => return Err(error),
                 }
                 tokio::select! {
                     () = stop.told() => return Ok(Exit::Done),
@@ -87,6 +99,11 @@ impl Tail {
     fn skip(&self) -> Skip {
         if self.from_start { Skip::Nothing } else { Skip::Past }
     }
+}
+
+/// Whether a server was away, and may be back soon.
+fn is_unreached(error: &anyhow::Error) -> bool {
+    matches!(server(error), Some(ServerError::Unreached { .. } | ServerError::Failed { .. }))
 }
 
 /// Prints what is new; gives an exit code when there is nothing more to come.

@@ -128,13 +128,13 @@ fn for_shell(mut answer: Answer, global: &Global) -> Answer {
 
 /// ` --db FILE` or ` --server URL`, or nothing if the next shell would find the journal by itself.
 pub(super) fn db_option(global: &Global) -> String {
-    let known = std::env::var("MIDWATCH_SERVER").ok();
-    match &global.server {
-        Some(server) if known.and_then(|known| known.parse().ok()).as_ref() == Some(server) => {
-            return String::new();
-        }
-        Some(server) => return format!(" --server {server}"),
-        None => {}
+    if let Some(server) = &global.server {
+        let known = std::env::var("MIDWATCH_SERVER").ok().and_then(|known| known.parse().ok());
+        let is_known = known.as_ref() == Some(server);
+        let server = if is_known { String::new() } else { format!(" --server {server}") };
+        let word = |file: &std::path::PathBuf| crate::output::advice::word(&file.display().to_string());
+        let token = global.token_file.as_ref().map(|file| format!(" --token-file {}", word(file)));
+        return format!("{server}{}", token.unwrap_or_default());
     }
     let by_itself =
         std::env::var_os("MIDWATCH_DB").map_or_else(|| "midwatch.db".into(), std::path::PathBuf::from);

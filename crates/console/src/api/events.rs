@@ -20,6 +20,9 @@ use crate::payload::hide;
 /// So many bytes of events are put into one answer, but for the last event or append.
 const BYTES_MAX: usize = 8 << 20;
 
+/// So many appends are read at once: each may hold many megabytes.
+const ROWS: usize = 50;
+
 /// Which events.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -101,19 +104,24 @@ pub(super) async fn all_events(
 ) -> Result<Json<AllEvents>, Refused> {
     let (limit, after) = (limit(asked.limit, 1_000)?, whole(asked.after)?);
     let answer = blocking(move || {
-        let rows = app.journal.since(after, limit)?;
-        let mut answer = AllEvents { events: Vec::new(), position: after, has_more: rows.len() == limit };
-        let mut bytes = 0;
-        for row in &rows {
-            if bytes > BYTES_MAX {
-                answer.has_more = true;
-                break;
+        let mut answer = AllEvents { events: Vec::new(), position: after, has_more: true };
+        let (mut left, mut bytes) = (limit, 0);
+        while left > 0 && bytes <= BYTES_MAX && answer.has_more {
+            let wanted = left.min(ROWS);
+            let rows = app.journal.since(answer.position, wanted)?;
+            answer.has_more = rows.len() == wanted;
+            left -= rows.len();
+            for row in &rows {
+                if bytes > BYTES_MAX {
+                    answer.has_more = true;
+                    break;
+                }
+                let (events, more) =
+                    numbered(&row.events, row.run, row.first, Some(row.position), usize::MAX, &app)?;
+                answer.events.extend(events);
+                answer.position = row.position;
+                bytes += more;
             }
-            let (events, more) =
-                numbered(&row.events, row.run, row.first, Some(row.position), usize::MAX, &app)?;
-            answer.events.extend(events);
-            answer.position = row.position;
-            bytes += more;
         }
         Ok(answer)
     });

@@ -23,8 +23,11 @@ impl Console {
     /// The same, with more options or another environment.
     pub(super) fn with(folder: &Path, change: impl FnOnce(&mut Command)) -> Self {
         let mut serve = command(folder);
-        serve.args(["serve", "--listen", "127.0.0.1:0", "--json"]).stdout(Stdio::piped());
+        serve.args(["serve", "--json"]).stdout(Stdio::piped());
         change(&mut serve);
+        if serve.get_args().all(|argument| argument != "--listen") {
+            serve.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = serve.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

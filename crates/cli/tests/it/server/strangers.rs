@@ -38,6 +38,8 @@ fn without_the_token_or_with_another_one_nothing_is_shown_and_the_token_never_is
     assert!(with(TOKEN).stdout.contains("order-42"));
     let named = elsewhere.run(&console.url, &["ls", "--token-file", "token"]);
     assert!(named.stdout.contains("order-42"), "{}", named.all());
+    let answer = elsewhere.run(&console.url, &["why", "order-42", "--json", "--token-file", "token"]).stdout;
+    assert!(answer.contains("midwatch show r_01010101 --token-file token\""), "{answer}");
     let missing = elsewhere.run(&console.url, &["ls", "--token-file", "none"]);
     assert_eq!(missing.code, 1, "{}", missing.all());
     let errors = elsewhere.with(&console.url, &["why", "nobody", "--json"], |asked| {
