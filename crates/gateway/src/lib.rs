@@ -25,6 +25,7 @@ mod events;
 mod gateway;
 mod in_process;
 mod log;
+mod open;
 mod refusal;
 mod route;
 mod seat;
