@@ -11,7 +11,7 @@ use midwatch::http::reqwest::Client;
 use midwatch_books::{balance, billed, booked};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, RunQuery, Status};
-use midwatch_simulator::{Config, FaultPlan, Faults, Simulator, serve};
+use midwatch_simulator::{Config, Cue, Fault, FaultPlan, Faults, Simulator, serve};
 use midwatch_workflow::Money;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -149,6 +149,87 @@ async fn a_call_that_was_answered_before_the_kill_is_answered_the_same_after_it(
         assert_eq!((false, call(&gateway.base, number).await), (was_replayed, (true, text)));
     }
     assert_eq!(simulator.ledger().summary().requests, 2, "each was paid once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_with_a_key_that_the_kill_cut_is_made_again_once_and_both_are_in_the_books() {
+    let folder = TempDir::new().unwrap();
+    let db = folder.path().join("gateway.db");
+    let simulator = serve(Config::default()).await.unwrap();
+    simulator.script([Cue::anywhere().fault(Fault::SlowTokens { token_ms: 50 })]);
+    let mut gateway = Gateway::start(&db, &simulator, "127.0.0.1:0");
+    let client = client();
+    let call = async |base: &str| {
+        let url = format!("{base}/run/thread/v1/chat/completions");
+        client.post(url).json(&ask(2)).header("idempotency-key", "key-2").send().await.unwrap()
+    };
+    let mut cut = call(&gateway.base).await;
+    assert!(cut.chunk().await.unwrap().is_some(), "it is in the middle of it");
+    gateway.replace(&db, &simulator);
+    while let Ok(Some(_)) = cut.chunk().await {}
+    let again = call(&gateway.base).await;
+    assert!(
+        !again.headers().contains_key("idempotent-replayed"),
+        "nobody knows how the first would have gone on"
+    );
+    let whole = again.text().await.unwrap();
+    assert!(whole.ends_with("data: [DONE]\n\n"), "{whole}");
+    let repeat = call(&gateway.base).await;
+    assert_eq!(repeat.headers()["idempotent-replayed"], "true");
+    assert_eq!(repeat.text().await.unwrap(), whole);
+    assert!(simulator.ledger().settled(Duration::from_secs(30)).await);
+    assert_eq!(simulator.ledger().summary().requests, 2);
+    gateway.kill();
+    Gateway::start(&db, &simulator, "127.0.0.1:0").kill();
+    let journal = SqliteJournal::open_reader(&db).unwrap();
+    let run = journal.runs(&RunQuery::default()).unwrap().remove(0).run;
+    let ours = booked(run, &journal.events(run, 0).unwrap());
+    let balance = balance(&ours, &billed(&simulator.ledger().entries(), entry_price));
+    assert_eq!(balance.disagreements, [""; 0]);
+    assert_eq!((balance.unknown.attempts, balance.booked.attempts), (1, 1), "{balance:?}");
+}
+
+/// At the prices of `gpt-4o-mini`.
+fn entry_price(entry: &midwatch_simulator::Entry) -> Money {
+    Money::from_picos(entry.billed.input * 150_000 + entry.billed.output * 600_000)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_cancelled_from_the_command_line() {
+    let folder = TempDir::new().unwrap();
+    let db = folder.path().join("gateway.db");
+    let simulator = serve(Config::default()).await.unwrap();
+    let gateway = Gateway::start(&db, &simulator, "127.0.0.1:0");
+    let client = client();
+    let call = async || {
+        let url = format!("{}/run/runaway/v1/chat/completions", gateway.base);
+        client.post(url).json(&ask(1)).send().await.unwrap()
+    };
+    assert_eq!(call().await.status(), 200);
+    let midwatch = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_midwatch"));
+        let output = command.args(arguments).arg("--db").arg(&db).output().unwrap();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    // Lists trail by up to a second.
+    let mut said = String::new();
+    for _ in 0..100 {
+        said = midwatch(&["cancel", "runaway", "--by", "ann", "--reason", "it loops"]);
+        if said.contains("cancelled (event ") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(said.contains("cancelled (event "), "{said}");
+    let refused = call().await;
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["x-should-retry"]),
+        (403, &"false".parse().unwrap())
+    );
+    assert!(refused.text().await.unwrap().contains("cancelled by ann: it loops"));
+    let shown = midwatch(&["show", "runaway"]);
+    assert!(shown.contains("cancelled by ann: it loops"), "{shown}");
+    assert_eq!(simulator.ledger().summary().requests, 1);
 }
 
 #[test]
