@@ -1,6 +1,6 @@
 //! What tests need beside cargo.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
@@ -75,6 +75,40 @@ const OTLP: [&str; 3] = ["rotel==0.0.1a15", "oteltap==1.0.0", "ddapm-test-agent=
 /// If Python is there and its installer fails.
 pub(crate) fn ensure_otlp_receivers(root: &Path) -> anyhow::Result<bool> {
     ensure_python(&root.join("target/tools/otlp"), &["bin/oteltap", "bin/ddapm-test-agent"], &OTLP)
+}
+
+/// The gateways that ours is measured beside are of these versions.
+const LITELLM: &str = "litellm[proxy]==1.106.2";
+const FERROGW: &str = "ferrogw==1.5.10";
+
+/// Installs LiteLLM's proxy into `target/tools/litellm`, unless it is there. Only a benchmark wants it.
+///
+/// Gives whether it is there; without Python it is not.
+///
+/// # Errors
+/// If Python is there and its installer fails.
+pub(crate) fn ensure_litellm(root: &Path) -> anyhow::Result<bool> {
+    ensure_python(&root.join("target/tools/litellm"), &["bin/litellm"], &[LITELLM])
+}
+
+/// Where LiteLLM's proxy is.
+pub(crate) fn litellm(root: &Path) -> PathBuf {
+    root.join("target/tools/litellm/bin/litellm")
+}
+
+/// Installs ferrogw into `target/tools/ferrogw`, unless it is there. Only a benchmark wants it.
+///
+/// Gives whether it is there; without Python it is not.
+///
+/// # Errors
+/// If Python is there and its installer fails.
+pub(crate) fn ensure_ferrogw(root: &Path) -> anyhow::Result<bool> {
+    ensure_python(&root.join("target/tools/ferrogw"), &["bin/ferrogw"], &[FERROGW])
+}
+
+/// Where ferrogw is.
+pub(crate) fn ferrogw(root: &Path) -> PathBuf {
+    root.join("target/tools/ferrogw/bin/ferrogw")
 }
 
 /// Installs packages of PyPI into an environment of their own, unless their `programs` are there.

@@ -68,7 +68,7 @@ const CHECKS: [Check; 7] = [
         arguments: &[
             "test",
             "--package=midwatch",
-            "--features=async-openai,genai,rig",
+            "--features=async-openai,gateway,genai,rig",
             "--test=async_openai",
             "--test=genai",
             "--test=rig",

@@ -71,3 +71,53 @@ async fn a_lost_answer_leaves_its_bound() {
     assert_eq!((charge.certainty, charge.usage.output), (Certainty::Bound, 100));
     simulator.stop().await;
 }
+
+#[cfg(feature = "gateway")]
+mod through_the_gateway {
+    use std::time::Duration;
+
+    use async_openai::Client;
+    use futures_util::StreamExt as _;
+    use midwatch::{Context, Failure, GatewayOptions, Midwatch, StepContext, StepGateway, step, workflow};
+    use midwatch_simulator::Simulator;
+
+    use super::{OpenAIConfig, request};
+
+    /// The client as its users have it, once for an answer and once for a stream.
+    #[step(timeout = "30s", attempts = 1)]
+    async fn ask(cx: StepContext, _: ()) -> Result<String, Failure> {
+        let config = OpenAIConfig::new().with_api_base(cx.llm_base_url("openai")?).with_api_key("sk-none");
+        let client = Client::with_config(config);
+        let answer = client.chat().create(request()).await.map_err(|error| cx.llm_failure(error))?;
+        let stream = client.chat().create_stream(request()).await;
+        let mut stream = stream.map_err(|error| cx.llm_failure(error))?;
+        while let Some(chunk) = stream.next().await {
+            chunk.map_err(|error| cx.llm_failure(error))?;
+        }
+        Ok(answer.choices[0].message.content.clone().unwrap_or_default())
+    }
+
+    #[workflow]
+    async fn asks(cx: Context, _: ()) -> Result<String, Failure> {
+        cx.step(ask, &()).await
+    }
+
+    #[tokio::test]
+    async fn the_plain_client_is_metered_to_the_token() {
+        let simulator = Simulator::builder().seed(7).start().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("midwatch.db");
+        let options = GatewayOptions::default().upstream("openai", simulator.openai_url());
+        let builder = Midwatch::embedded(&path).workflow(asks).step(ask).gateway(options);
+        let midwatch = builder.open().await.unwrap();
+        let run = midwatch.start(asks, ()).await.unwrap();
+        assert!(!run.result().await.unwrap().is_empty());
+        assert!(simulator.ledger().settled(Duration::from_secs(10)).await);
+        let entries = simulator.ledger().entries();
+        let billed: u64 = entries.iter().map(|entry| entry.billed.input + entry.billed.output).sum();
+        let journal = midwatch_journal::sqlite::SqliteJournal::open_reader(&path).unwrap();
+        let spent = midwatch_journal::Journal::run(&journal, run.id()).unwrap().unwrap().spent;
+        assert_eq!((spent.usage.tokens(), spent.usage.calls, entries.len()), (billed, 2, 2));
+        midwatch.shut_down().await;
+    }
+}

@@ -15,17 +15,19 @@ pub(crate) struct Options {
     address: SocketAddr,
     connections: u32,
     seconds: u64,
+    #[arg(long)]
+    key: String,
 }
 
 /// A call of a usual size.
-fn request() -> Vec<u8> {
+fn request(key: &str) -> Vec<u8> {
     let prompt = "The middle watch runs from midnight to four. ".repeat(20);
     let body = serde_json::json!({"model": "gpt-4o-mini", "max_tokens": 100, "messages": [
         {"role": "system", "content": "Answer in one word."}, {"role": "user", "content": prompt},
     ]})
     .to_string();
     let head = format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\nauthorization: Bearer sk-bench\r\n\
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\nauthorization: Bearer {key}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
@@ -34,7 +36,7 @@ fn request() -> Vec<u8> {
 
 #[allow(clippy::print_stdout)]
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let (request, until) = (request(), Instant::now() + Duration::from_secs(options.seconds));
+    let (request, until) = (request(&options.key), Instant::now() + Duration::from_secs(options.seconds));
     let begun = Instant::now();
     let threads: Vec<_> = (0..options.connections)
         .map(|_| {
@@ -53,6 +55,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let measured = Measured { calls: times.len() as u64, seconds, p50_us: at(50), p99_us: at(99) };
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
+}
+
+/// One call, to see whether it is answered.
+pub(super) fn once(address: SocketAddr, key: &str) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.write_all(&request(key))?;
+    answer(&mut stream, &mut Vec::new())
 }
 
 fn ask(address: SocketAddr, request: &[u8], until: Instant) -> anyhow::Result<Vec<Duration>> {

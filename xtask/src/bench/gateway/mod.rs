@@ -1,6 +1,8 @@
 //! What the gateway adds to a call: latency, and processor time, with booking on; before an upstream that answers at once.
+//! And the same of two other gateways, in the same run.
 
 mod load;
+mod peers;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Output;
 use crate::demo;
+use peers::Peers;
+
 pub(crate) use load::Options as LoadOptions;
 pub(crate) use load::run as load;
 pub(crate) use upstream::run as upstream;
@@ -27,6 +31,9 @@ pub(crate) struct Options {
     /// Waits for the disk before each call (`durable = "machine"`).
     #[arg(long)]
     durable: bool,
+    /// Measures no other gateways beside.
+    #[arg(long)]
+    alone: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -45,6 +52,11 @@ struct Figures {
     direct_rps_16: f64,
     calls: u64,
     calls_booked: u64,
+    /// Calls that a second of processor time is enough for, at 16 connections.
+    requests_per_cpu_s: f64,
+    /// LiteLLM's proxy and ferrogw, before the same upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<Peers>,
 }
 
 #[derive(Serialize)]
@@ -80,7 +92,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let before = said["listening"].as_str().context("the gateway says its address")?;
     let before: SocketAddr = before.trim_start_matches("http://").parse()?;
 
-    let load = |address, connections| measure(address, connections, options.seconds);
+    let load = |address, connections| measure(address, connections, options.seconds, "sk-bench");
     // In turns, so that what else the machine does falls on both.
     load(before, 4)?;
     let (mut direct_1, mut through_1) = (Vec::new(), Vec::new());
@@ -97,6 +109,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let cpu_16 = gateway.cpu()?.saturating_sub(cpu);
     let calls_16: u64 = through_16.iter().map(|m| m.calls).sum();
     gateway.stop()?;
+    let each = per_call(cpu_16, calls_16);
+    let peers = match options.alone {
+        true => None,
+        false => Some(peers::run(direct, folder.path(), options.seconds, each)?),
+    };
     let figures = Figures {
         direct_us: median(direct_1.iter().map(|m| m.p50_us)),
         added_us: Added {
@@ -104,11 +121,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             p99: median(through_1.iter().map(|m| m.p99_us)) - median(direct_1.iter().map(|m| m.p99_us)),
         },
         rps_16: median(through_16.iter().map(Measured::per_second)),
-        cpu_us_per_request: per_call(cpu_16, calls_16),
+        cpu_us_per_request: each,
         cpu_us_per_request_1: per_call(cpu_1, calls_1),
         direct_rps_16: direct_16.per_second(),
         calls: calls_1 + calls_16,
         calls_booked: booked(&db)?,
+        requests_per_cpu_s: 1e6 / each,
+        peers,
     };
     say(&figures, options.output)?;
     ensure!(figures.calls_booked >= figures.calls, "only {} calls are booked", figures.calls_booked);
@@ -134,9 +153,10 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Lets a process of its own make the load.
-fn measure(address: SocketAddr, connections: u32, seconds: u64) -> anyhow::Result<Measured> {
+fn measure(address: SocketAddr, connections: u32, seconds: u64, key: &str) -> anyhow::Result<Measured> {
     let output = Command::new(std::env::current_exe()?)
         .args(["bench", "gateway-load", &address.to_string(), &connections.to_string(), &seconds.to_string()])
+        .args(["--key", key])
         .output()
         .context("start the load")?;
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -166,6 +186,11 @@ impl Process {
             std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line)?;
         }
         Ok(Self { child, line })
+    }
+
+    /// Starts one that says nothing.
+    fn silent(command: &mut Command) -> anyhow::Result<Self> {
+        Ok(Self { child: command.spawn().context("start a process")?, line: String::new() })
     }
 
     /// The processor time that it has used.
@@ -226,6 +251,12 @@ fn say(figures: &Figures, output: Output) -> anyhow::Result<()> {
         "processor time    {:>8.1} µs a call at 16 connections, {:.1} µs at one",
         f.cpu_us_per_request, f.cpu_us_per_request_1
     );
+    println!("calls per CPU s   {:>8.0}", f.requests_per_cpu_s);
+    if let Some(peers) = &f.peers {
+        for (name, found) in [("litellm", &peers.litellm), ("ferrogw", &peers.ferrogw)] {
+            println!("{name:<16}  {found}");
+        }
+    }
     println!("booked            {:>8} of {} calls measured, and those before", f.calls_booked, f.calls);
     Ok(())
 }
