@@ -122,7 +122,7 @@ fn the_page_of_a_run_that_is_only_watched_has_no_form_and_says_who_carries_it_ou
     let served = Served::start(&path, Settings::default());
     for (run, is_watched) in runs {
         let page = text(&served, &format!("/runs/{run}"));
-        assert_eq!(page.contains("the client of the gateway carries it out"), is_watched, "{run}");
+        assert_eq!(page.contains("the agent that sends its traces carries it out"), is_watched, "{run}");
         assert_eq!(page.contains(&format!("action=\"/runs/{run}/")), !is_watched, "{run}");
         assert_eq!(page.contains("midwatch cancel"), !is_watched, "{run}");
     }

@@ -171,6 +171,11 @@ impl RunSummary {
         self.worker.starts_with(Self::RECORDER)
     }
 
+    /// Whether a gateway records the run: it can keep the run from calling any further.
+    pub fn is_of_gateway(&self) -> bool {
+        self.worker.strip_prefix(Self::RECORDER).is_some_and(|by| by.trim_start().starts_with("gateway"))
+    }
+
     /// Whether no other run of the workflow may be started under its workflow id.
     ///
     /// Children and forks make no such claim: a child's id is its parent's choice and a fork keeps that of the run that

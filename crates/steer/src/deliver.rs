@@ -39,8 +39,9 @@ pub fn deliver<E: From<Error>>(
 ) -> Result<(), E> {
     let mut waiting: Vec<(&RunSummary, Sent)> = Vec::new();
     for run in runs {
+        let is_out_of_reach = run.is_recorded() && !(run.is_of_gateway() && order.is_for_calls());
         let judgement =
-            if run.is_recorded() { Judgement::watched(run) } else { order.judge(run, desk.journal)? };
+            if is_out_of_reach { Judgement::watched(run) } else { order.judge(run, desk.journal)? };
         match judgement {
             Judgement::Send(message) => {
                 let after = run.events + desk.journal.events(run.run, run.events)?.len() as u64;

@@ -13,6 +13,11 @@ pub trait Order {
     /// The order as a console takes it, for whoever does not reach the journal itself. Who gives it travels beside it.
     fn request(&self) -> Request<'_>;
 
+    /// Whether it is about what a run does next, and no more: a gateway can see to that, by a run's further calls.
+    fn is_for_calls(&self) -> bool {
+        false
+    }
+
     /// Whether the run can take it, and what to send.
     ///
     /// # Errors
@@ -58,7 +63,7 @@ impl Judgement {
         }
     }
 
-    /// The refusal of a run that others carry out: nobody takes in a message to it.
+    /// The refusal of a run that others carry out: nobody here can do it.
     pub fn watched(run: &RunSummary) -> Self {
         let recorder = run.worker.strip_prefix(RunSummary::RECORDER).unwrap_or_default().trim();
         Self::Refused {

@@ -41,8 +41,7 @@ fn the_commands_of_an_answer_work_when_pasted() {
 #[test]
 fn a_run_that_is_only_watched_takes_no_order_and_its_answer_names_who_carries_it_out() {
     let watched = |n, id: &str| {
-        let mut story =
-            Story::with(n, "agent", id, |start| start.worker = "recorder: gateway, process 7".into());
+        let mut story = Story::with(n, "agent", id, |start| start.worker = "recorder: ingest pid 7".into());
         let call = story.attempt_with("call_llm", 1, |attempt| attempt.target = Some("openai:gpt-4o".into()));
         (story, call)
     };
@@ -55,10 +54,10 @@ fn a_run_that_is_only_watched_takes_no_order_and_its_answer_names_who_carries_it
     let folder = written(&[open, failed]);
     for asked in ["open-1", "failed-1"] {
         let told = midwatch(folder.path(), &format!("why {asked}")).stdout;
-        assert!(told.contains("outside: the client of the gateway carries it out"), "{told}");
+        assert!(told.contains("outside: the agent that sends its traces carries it out"), "{told}");
         let answer = midwatch(folder.path(), &format!("why {asked} --json")).stdout;
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!(answer["carried_out_by"], "the client of the gateway");
+        assert_eq!(answer["carried_out_by"], "the agent that sends its traces");
         for next in answer["next"].as_array().unwrap() {
             let command = next["command"].as_str().unwrap();
             let arguments: Vec<&str> = command.strip_prefix("midwatch ").unwrap().split(' ').collect();
@@ -71,7 +70,7 @@ fn a_run_that_is_only_watched_takes_no_order_and_its_answer_names_who_carries_it
             assert!(refused.stderr.contains("is only watched"), "{order}: {}", refused.all());
         }
         let shown = midwatch(folder.path(), &format!("show {asked}")).stdout;
-        assert!(shown.contains("watched   written down by gateway, process 7"), "{shown}");
+        assert!(shown.contains("watched   written down by ingest pid 7"), "{shown}");
     }
     assert_eq!(crate::journal::letters(folder.path()).len(), 0);
 }

@@ -13,7 +13,8 @@ pub(super) fn actions(run: &RunSummary, timeline: &Timeline, app: &App) -> Marku
     if app.door.is_read_only() {
         return html! {};
     }
-    if let Some(recorder) = timeline.start.recorder() {
+    let recorder = timeline.start.recorder();
+    if let Some(recorder) = recorder.filter(|_| !run.is_of_gateway()) {
         return html! {
             section.panel.actions aria-labelledby="actions-title" {
                 h2 #actions-title { "Only watched" }
@@ -31,18 +32,43 @@ pub(super) fn actions(run: &RunSummary, timeline: &Timeline, app: &App) -> Marku
         }
     };
     let is_open = !status.is_ended();
+    let budget = html! {
+        @if is_open && (timeline.start.budget.is_some() || run.parked == Some(ParkReason::Budget)) {
+            (more("Raise budget…", "budget", form("budget", html! { (raise()) button { "Raise" } })))
+        }
+    };
+    let pause = html! {
+        @if status == Status::Paused { (form("resume", html! { button { "Resume" } })) }
+        @if is_open && status != Status::Paused {
+            (more("Pause…", "pause", form("pause", html! { (reason()) button { "Pause" } })))
+        }
+    };
+    if recorder.is_some() {
+        return html! {
+            section.panel.actions aria-labelledby="actions-title" {
+                h2 #actions-title { "Do something" }
+                p { "Its client carries it out, through the gateway, which sees to its further calls alone." }
+                div.buttons {
+                    (pause)
+                    @if is_open {
+                        (more("Cancel…", "cancel", form("cancel", html! {
+                            p { "Further calls are refused." } (reason()) button.danger { "Cancel the run" }
+                        })))
+                    }
+                    (budget)
+                }
+            }
+        };
+    }
     html! {
         section.panel.actions aria-labelledby="actions-title" {
             h2 #actions-title { "Do something" }
             @if let Some(person) = timeline.parked() { (answers(person.reason, person.step.as_deref(), &form)) }
             @for name in awaited(timeline) { (signal(name, &form)) }
             div.buttons {
-                @if status == Status::Paused { (form("resume", html! { button { "Resume" } })) }
                 @if status == Status::Failed { (form("retry", html! { button { "Retry from the failed step" } })) }
                 @if status == Status::Running && waits_to_retry(timeline) { (form("retry", html! { input type="hidden" name="now" value="yes"; button { "End the wait, try now" } })) }
-                @if is_open && status != Status::Paused {
-                    (more("Pause…", "pause", form("pause", html! { (reason()) button { "Pause" } })))
-                }
+                (pause)
                 @if is_open {
                     (more("Cancel…", "cancel", form("cancel", html! {
                         p { "Steps under way stop, and what was done is undone." } (reason()) button.danger { "Cancel the run" }
@@ -53,9 +79,7 @@ pub(super) fn actions(run: &RunSummary, timeline: &Timeline, app: &App) -> Marku
                         button { "Send" }
                     })))
                 }
-                @if is_open && (timeline.start.budget.is_some() || run.parked == Some(ParkReason::Budget)) {
-                    (more("Raise budget…", "budget", form("budget", html! { (raise()) button { "Raise" } })))
-                }
+                (budget)
                 (more("Fork…", "fork", form("fork", fork(timeline))))
             }
         }

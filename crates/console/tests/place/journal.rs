@@ -134,7 +134,7 @@ pub(crate) fn watched(path: &Path) -> [(RunId, bool); 2] {
     let facts = &incident.facts;
     let place =
         |n, worker: &str| placed(&facts.events, n, facts.now, now, |start| start.worker = worker.to_owned());
-    let (own, others) = (place(1, "w1"), place(2, "recorder: gateway, process 7"));
+    let (own, others) = (place(1, "w1"), place(2, "recorder: ingest pid 7"));
     let runs = [(run_of(&own), false), (run_of(&others), true)];
     write(path, vec![own, others]);
     runs

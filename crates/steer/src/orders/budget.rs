@@ -29,6 +29,10 @@ impl Order for RaiseBudget {
         Request { usd: self.usd, tokens: self.tokens, ..Request::new("budget") }
     }
 
+    fn is_for_calls(&self) -> bool {
+        true
+    }
+
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {
         if run.status.is_ended() {
             return Ok(Judgement::ended(run));

@@ -23,6 +23,10 @@ impl Order for Cancel {
         Request { reason: Some(&self.reason), ..Request::new("cancel") }
     }
 
+    fn is_for_calls(&self) -> bool {
+        true
+    }
+
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {
         if run.status.is_ended() {
             return Ok(Judgement::ended(run));

@@ -23,6 +23,10 @@ impl Order for Pause {
         Request { reason: Some(&self.reason), ..Request::new("pause") }
     }
 
+    fn is_for_calls(&self) -> bool {
+        true
+    }
+
     fn judge(&self, run: &RunSummary, _: &dyn Journal) -> Result<Judgement, Error> {
         Ok(match run.status {
             status if status.is_ended() => Judgement::ended(run),

@@ -21,6 +21,10 @@ impl Order for Resume {
         Request::new("resume")
     }
 
+    fn is_for_calls(&self) -> bool {
+        true
+    }
+
     fn judge(&self, run: &RunSummary, journal: &dyn Journal) -> Result<Judgement, Error> {
         if run.status.is_ended() {
             return Ok(Judgement::ended(run));
