@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use midwatch_journal::{Journal, Order, RunQuery, RunSummary, Status};
 use midwatch_workflow::{Name, RunId};
 use temporalio_client::{
@@ -33,6 +34,9 @@ const EVERY: Duration = Duration::from_secs(300);
 /// How many runs are compared each time, those first that have been silent for longest.
 const COMPARED_MAX: usize = 1000;
 
+/// How many at once.
+const AT_ONCE: usize = 8;
+
 /// Brings the journal up to what the server knows.
 #[derive(Clone)]
 pub(crate) struct CatchUp {
@@ -55,13 +59,16 @@ impl CatchUp {
     /// Compares runs that are open in the journal with the server, now and every five minutes.
     pub(crate) async fn tend(self) -> Infallible {
         loop {
-            for run in self.open_runs().await {
-                let temporal = temporal_id(&Name::Owned(run.workflow), &run.workflow_id);
-                if self.has_closed(&temporal).await {
-                    self.end(run.run, &temporal).await;
-                }
-            }
+            let runs = futures_util::stream::iter(self.open_runs().await);
+            runs.for_each_concurrent(AT_ONCE, |run| self.compare(run)).await;
             sleep(EVERY).await;
+        }
+    }
+
+    async fn compare(&self, run: RunSummary) {
+        let temporal = temporal_id(&Name::Owned(run.workflow), &run.workflow_id);
+        if self.has_closed(&temporal).await {
+            self.end(run.run, &temporal).await;
         }
     }
 
