@@ -1,5 +1,6 @@
 //! The `midwatch` command: see, steer and check runs from a terminal.
 
+mod carrier;
 mod collector;
 mod commands;
 mod config;

@@ -6,6 +6,7 @@ use midwatch_journal::{RunQuery, RunSummary, Status};
 use midwatch_observe::why::{Answer, Safe, Verdict};
 use midwatch_workflow::RunId;
 
+use crate::carrier::Carrier;
 use crate::config::Global;
 use crate::error::Exit;
 use crate::find::find;
@@ -21,6 +22,7 @@ Examples:
   midwatch why order-42
   midwatch why --worst                     the run that most needs somebody
   midwatch why --all-failing --json | jq -r '[.run, .verdict, .cause] | @tsv'
+  midwatch why trip-7 --temporal 127.0.0.1:7233     and what its server knows: who asks for work, what waits
 
 Evidence is told with the numbers of the events that show it: midwatch show RUN --events.
 JSON, one object a run: {\"verdict\", \"cause\", \"headline\", \"under\", \"evidence\", \"excluded\", \"affected\",
@@ -38,6 +40,8 @@ pub(crate) struct Why {
     /// With --all-failing: at most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
+    #[command(flatten)]
+    carrier: Carrier,
 }
 
 impl Why {
@@ -57,7 +61,12 @@ impl Why {
                 }
             },
         };
-        let answer = for_shell(inspector.why(run)?, global);
+        let mut answer = for_shell(inspector.why(run)?, global);
+        if let Some(summary) = source.journal().run(run)?
+            && let Some(served) = self.carrier.says(&summary, source.now())?
+        {
+            answer = answer.with_served(served);
+        }
         if out.is_json {
             out.json(&answer)?;
             return Ok(Exit::Done);

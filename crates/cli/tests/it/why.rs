@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use midwatch_engine_conformance::server::TemporalServer;
 use midwatch_workflow::{Class, DelayReason, Failure};
 
 use crate::journal::{Story, booking, checkout, research, written};
@@ -117,6 +118,35 @@ fn stalls_are_listed_with_their_cause_and_costs_add_up() {
     let drawn = midwatch(folder.path(), "cost --svg cost.svg");
     assert_eq!(drawn.code, 0, "{}", drawn.all());
     assert!(std::fs::read_to_string(folder.path().join("cost.svg")).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn a_temporal_server_that_is_named_adds_what_it_knows() {
+    let Some(server) = TemporalServer::start(&[]) else { return };
+    let (folder, address) = (written(&[waits_long()]), server.address());
+    let why = || {
+        let answer = midwatch(folder.path(), &format!("why call-1 --json --temporal {address}"));
+        let answer: serde_json::Value = serde_json::from_str(&answer.stdout).expect("an answer");
+        (answer["headline"].as_str().unwrap().to_owned(), answer["evidence"].to_string())
+    };
+    let (_, evidence) = why();
+    assert!(evidence.contains("was not asked") && evidence.contains("not found"), "{evidence}");
+
+    let start =
+        ["workflow", "start", "--workflow-id", "caller/call-1", "--type", "caller", "--task-queue", "night"];
+    server.tell("default", &start);
+    let (headline, evidence) = why();
+    assert!(headline.starts_with("no worker asks for tasks of queue `night` at Temporal"), "{headline}");
+    assert!(evidence.contains(&headline), "{evidence}");
+
+    server.tell("default", &["workflow", "terminate", "--workflow-id", "caller/call-1"]);
+    assert!(why().1.contains("Temporal has ended `caller/call-1`"));
+
+    drop(server);
+    let (headline, evidence) = why();
+    assert!(evidence.contains(&format!("Temporal at {address} was not asked")), "{evidence}");
+    // What the journal says is told all the same.
+    assert!(headline.starts_with("no process carries it out"), "{headline}");
 }
 
 /// A run that waits to try again; the wait is over, and no process is there to do it.

@@ -13,6 +13,7 @@ mod failed;
 mod next;
 mod parked;
 mod safe;
+mod served;
 mod slow;
 mod stuck;
 mod waiting;
@@ -23,6 +24,7 @@ pub use answer::{
 pub use cause::{Cause, Verdict};
 pub use expensive::MEDIANS;
 pub use facts::{Facts, Gate, Owner, Relative, STALL_LIMIT, ShortAnswer};
+pub use served::{Obstacle, Served};
 
 use std::time::Duration;
 
