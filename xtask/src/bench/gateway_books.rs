@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A fifth of all calls meets one of these.
+/// A fifth of all calls meets one of these; some can befall streams alone.
 fn faults() -> Faults {
     Faults {
         rate_limited: 0.02,
@@ -93,9 +93,9 @@ fn faults() -> Faults {
         hang_after: 0.005,
         reset: 0.02,
         reset_after: 0.025,
-        cut_stream: 0.04,
-        stall_stream: 0.01,
-        error_event: 0.01,
+        cut_stream: 0.07,
+        stall_stream: 0.015,
+        error_event: 0.025,
         hang_ms: 600_000,
         ..Faults::default()
     }

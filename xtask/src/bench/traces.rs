@@ -18,12 +18,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::meter::Meter;
 
 /// So many rounds of each; the medians count.
-const ROUNDS: usize = 7;
-/// So many runs of ten steps a round, and so many at once.
-const RUNS: usize = 6_000;
+const ROUNDS: usize = 5;
+/// So many runs of ten steps a round, which take some seconds, and so many at once.
+const RUNS: usize = 20_000;
 const AT_ONCE: usize = 100;
-/// How often the watcher reads: ten times as often as it usually does, for rounds are short.
-const OFTEN: Duration = Duration::from_millis(500);
+/// How often the watcher reads: five times as often as it usually does, for rounds are short.
+const OFTEN: Duration = Duration::from_secs(1);
 /// When nothing came for so long, nothing more comes: the follower looks five times a second.
 const QUIET: Duration = Duration::from_millis(600);
 
