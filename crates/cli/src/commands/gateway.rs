@@ -54,6 +54,9 @@ pub(crate) struct Gateway {
     /// What to do about failures: `observe` passes them on, `protect` waits, retries and says so to clients
     #[arg(long, value_name = "MODE", value_parser = ["observe", "protect"])]
     mode: Option<String>,
+    /// How many threads carry calls; as many as the machine has cores, if nothing is said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    threads: Option<u16>,
 }
 
 /// Who is called if nobody says otherwise: name, URL, dialect, the variable with the key.
@@ -74,7 +77,11 @@ impl Gateway {
         let options =
             Options { idle: config.idle, ..Options::new(format!("gateway, process {}", std::process::id())) };
         let recorder = Recorder::open(&global.db, options, now()).map_err(unavailable)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if let Some(threads) = self.threads {
+            runtime.worker_threads(threads.into());
+        }
+        let runtime = runtime.enable_all().build()?;
         let has_drained = runtime.block_on(async {
             let gateway = midwatch_gateway::Gateway::new(config, recorder.clone(), &global.db, environment);
             let gateway = gateway.map_err(|error| Error::usage(error.to_string()))?;
