@@ -56,6 +56,9 @@ const PROGRAMS: [Program; 2] = [
     Program { name: "langgraph", text: include_str!("on_langgraph.py") },
 ];
 
+/// What both measure by; Python finds it beside them.
+const MEASURE: &str = include_str!("measure.py");
+
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?;
     if !setup::ensure_peers(root)? {
@@ -71,6 +74,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         cpu_us_per_step: Some(ours.cpu_us_per_step),
         lone_run_ms: ours.lone_run_ms,
     };
+    std::fs::write(folder.path().join("measure.py"), MEASURE)?;
     let mut figures = BTreeMap::from([("midwatch".to_owned(), ours)]);
     for program in &PROGRAMS {
         figures.insert(program.name.to_owned(), measure(root, program, folder.path(), runs, lone)?);
