@@ -78,11 +78,6 @@ impl Bill {
         self.open.is_some()
     }
 
-    /// Whether the attempt that made the call has ended meanwhile: nobody pays for more.
-    pub(crate) fn is_cut(&self) -> bool {
-        matches!(&self.open, Some(Open::OfAttempt(booking)) if booking.is_over())
-    }
-
     /// Trace and span that stand for the attempt.
     pub(crate) fn traceparent(&self) -> Option<String> {
         match self.open.as_ref()? {
@@ -147,7 +142,7 @@ impl Bill {
 
     /// What a stream has used so far.
     pub(crate) fn of_stream(&self, meter: &Mutex<StreamMeter>) -> Charge {
-        let (report, certainty) = crate::tap::lock(meter).report();
+        let (report, certainty) = crate::reading::lock(meter).report();
         self.priced(&report, certainty)
     }
 

@@ -4,26 +4,23 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use midwatch_providers::{Answer as Said, StreamMeter, classify, failed_answer, headroom};
-use midwatch_recorder::{Run, Use};
-use midwatch_workflow::{
-    Charge, Class, Decision, Failure, Money, Name, Payload, RetryPolicy, RunId, Timestamp, Tried,
-};
-use serde_json::{Map, Value};
+use midwatch_providers::{StreamMeter, headroom};
+use midwatch_recorder::Use;
+use midwatch_workflow::{Charge, Class, Decision, Failure, Money, Name, RetryPolicy, Timestamp, Tried};
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{self, Answer, Flow, add};
 use crate::asked::Asked;
 use crate::bill::{Bill, Cost, Settled, cost};
-use crate::bodies;
+use crate::book::{Book, Cut};
 use crate::config::Mode;
 use crate::open::{bound, open};
 use crate::refusal::{Refusal, SHOULD_RETRY};
-use crate::seat::Seat;
-use crate::tap::{Limits, Tap};
+use crate::tap::{Tap, Terms};
 use crate::upstream::Upstream;
+use crate::whole::whole;
 use crate::wire::Wire;
 
 /// A call, ready to be made.
@@ -47,26 +44,8 @@ pub(crate) struct Call {
     pub(crate) book: Book,
 }
 
-/// Where a call is booked.
-pub(crate) enum Book {
-    /// In a run that the gateway records, as an attempt of its own.
-    Run(Run),
-    /// In the attempt at a step, in this process, that makes it.
-    Attempt(Arc<Seat>),
-}
-
-impl Book {
-    /// The run.
-    pub(crate) fn run(&self) -> RunId {
-        match self {
-            Book::Run(run) => run.id(),
-            Book::Attempt(seat) => seat.cx().run_id(),
-        }
-    }
-}
-
 /// What one attempt came to.
-enum Outcome {
+pub(crate) enum Outcome {
     /// The client gets this.
     Answered(Answer),
     /// It failed; the client gets this if there is no other attempt.
@@ -77,7 +56,7 @@ enum Outcome {
 pub(crate) struct Tally {
     since: Timestamp,
     pub(crate) attempts: u32,
-    charges: Vec<Charge>,
+    pub(crate) charges: Vec<Charge>,
     pub(crate) last: Option<Use>,
 }
 
@@ -110,13 +89,16 @@ pub(crate) async fn carry_out(wire: Arc<Wire>, call: Call) -> Result<Answer, Ref
 
 /// Sends an attempt and takes its answer.
 async fn attempt(wire: &Arc<Wire>, call: &Call, mut bill: Bill, tally: &mut Tally) -> Outcome {
+    if let Some(cut) = call.book.is_cut() {
+        return cut_off(&mut bill, *cut, Cost::Nothing);
+    }
     let deadline = Instant::now() + wire.config.timeouts.attempt;
     let Some(request) = request(call, &bill) else {
         let failure = Failure::new(Class::InvalidRequest, "the path makes no URL");
         return broken(&mut bill, failure, Cost::Nothing, StatusCode::BAD_REQUEST);
     };
-    let within = deadline.min(Instant::now() + wire.config.timeouts.first_byte);
-    let (parts, body) = match timeout_at(within, wire.http.request(request)).await {
+    let first_byte = deadline.min(Instant::now() + wire.config.timeouts.first_byte);
+    let (parts, body) = match within(&call.book, first_byte, wire.http.request(request)).await {
         Ok(Ok(response)) => response.into_parts(),
         Ok(Err(error)) if error.is_connect() => {
             let what = format!("upstream {} cannot be reached", call.upstream.name);
@@ -128,7 +110,8 @@ async fn attempt(wire: &Arc<Wire>, call: &Call, mut bill: Bill, tally: &mut Tall
             let failure = Failure::new(Class::Connection, what).source(error).ambiguous();
             return broken(&mut bill, failure, Cost::Unknown, StatusCode::BAD_GATEWAY);
         }
-        Err(_) => {
+        Err(Late::Cut(cut)) => return cut_off(&mut bill, *cut, Cost::Unknown),
+        Err(Late::OutOfTime) => {
             let what = format!(
                 "no answer of upstream {} within {:?}",
                 call.upstream.name, wire.config.timeouts.first_byte
@@ -175,7 +158,28 @@ fn is_stream(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-type Arrived = (http::response::Parts, Incoming);
+/// The head of an answer, and its body to be read.
+pub(crate) type Arrived = (http::response::Parts, Incoming);
+
+/// Why something of the upstream's did not come.
+pub(crate) enum Late {
+    OutOfTime,
+    Cut(Box<Cut>),
+}
+
+/// Waits for something of the upstream's while the call is wanted. Dropped unfinished, it drops the connection.
+pub(crate) async fn within<T>(
+    book: &Book,
+    deadline: Instant,
+    arrival: impl Future<Output = T>,
+) -> Result<T, Late> {
+    tokio::select! {
+        // What has come needs no look at orders.
+        biased;
+        arrived = timeout_at(deadline, arrival) => arrived.map_err(|_| Late::OutOfTime),
+        cut = book.cut() => Err(Late::Cut(cut)),
+    }
+}
 
 async fn stream(
     wire: &Arc<Wire>,
@@ -186,12 +190,23 @@ async fn stream(
     tally: &mut Tally,
 ) -> Outcome {
     let meter = StreamMeter::new(call.upstream.provider(), call.asked.input_estimate);
-    let limits = Limits { stall: wire.config.timeouts.stall, deadline };
-    let mut tap = Tap::new(body, call.upstream.dialect, bill, meter, call.asked.hides_usage, &limits);
+    let book = call.book.clone();
+    let terms = Terms {
+        dialect: call.upstream.dialect,
+        hides_usage: call.asked.hides_usage,
+        stall: wire.config.timeouts.stall,
+        deadline,
+        cut: Box::pin(async move { book.cut().await }),
+    };
+    let mut tap = Tap::new(body, bill, meter, terms);
     if wire.config.mode == Mode::Protect
         && let Some((failure, settled)) = tap.begin().await
     {
-        let response = upstream_failed(&failure, StatusCode::BAD_GATEWAY).response(call.upstream.dialect);
+        let refusal = match call.book.is_cut() {
+            Some(cut) => cut.refusal,
+            None => upstream_failed(&failure, StatusCode::BAD_GATEWAY),
+        };
+        let response = refusal.response(call.upstream.dialect);
         return Outcome::Failed { failure, settled, response };
     }
     let mut head = answer::head(parts.status, &parts.headers);
@@ -203,77 +218,16 @@ async fn stream(
     Outcome::Answered(head.map(|()| Flow::Stream(Box::new(tap))))
 }
 
-async fn whole(
-    wire: &Arc<Wire>,
-    call: &Call,
-    mut bill: Bill,
-    (parts, body): Arrived,
-    deadline: Instant,
-    tally: &mut Tally,
-) -> Outcome {
-    let read = timeout_at(deadline, Limited::new(body, wire.config.limits.answer_bytes).collect()).await;
-    let body = match read {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => {
-            let what = match error.is::<LengthLimitError>() {
-                true => {
-                    format!("the answer is over the limit of {} bytes", wire.config.limits.answer_bytes)
-                }
-                false => "the answer broke off".to_owned(),
-            };
-            let failure = Failure::new(Class::Connection, what).ambiguous();
-            return broken(&mut bill, failure, Cost::Unknown, StatusCode::BAD_GATEWAY);
-        }
-        Err(_) => {
-            let failure =
-                Failure::new(Class::Timeout, "the answer took longer than an attempt may").ambiguous();
-            return broken(&mut bill, failure, Cost::Unknown, StatusCode::GATEWAY_TIMEOUT);
-        }
-    };
-    let response = answer::head(parts.status, &parts.headers).map(|()| body.clone());
-    if !parts.status.is_success() {
-        let said = Said {
-            provider: call.upstream.provider(),
-            status: parts.status.as_u16(),
-            headers: &parts.headers,
-            body: &body,
-        };
-        let failure = classify(&said, wire.clock.now());
-        let cost = Cost::Known(bill.of_failure(&body));
-        let settled = bill.fail(failure.clone(), cost);
-        return Outcome::Failed { failure, settled, response };
-    }
-    let value: Value = if call.asked.model.is_some() {
-        serde_json::from_slice(&body).unwrap_or(Value::Null)
-    } else {
-        Value::Null
-    };
-    let charges = bill.of_answer(&call.asked, &value);
-    if let Some(failure) = failed_answer(call.upstream.provider(), &value) {
-        bill.fail(failure, Cost::Known(charges.clone()));
-    } else {
-        let answer = bodies::kept(&wire.config.bodies, &body);
-        bill.succeed(output(&parts, &value, answer), charges.clone());
-    }
-    tally.charges.extend(charges);
-    let mut response = response;
-    add(response.headers_mut(), call.book.run(), tally.attempts, Some(&tally.charges));
-    Outcome::Answered(answer::whole(response))
-}
-
-/// What is kept of an answer: by which its provider finds it again, and by which spans and calls are known to be one.
-fn output(parts: &http::response::Parts, body: &Value, answer: Option<String>) -> Payload {
-    let request_id =
-        ["x-request-id", "request-id"].iter().find_map(|name| parts.headers.get(*name)?.to_str().ok());
-    let mut kept = Map::new();
-    kept.extend(request_id.map(|id| ("request_id".to_owned(), id.into())));
-    kept.extend(body["id"].as_str().map(|id| ("response_id".to_owned(), id.into())));
-    kept.extend(answer.map(|answer| ("answer".to_owned(), answer.into())));
-    if kept.is_empty() { Payload::null() } else { Payload::of(&kept).unwrap_or_else(|_| Payload::null()) }
+/// An attempt that nobody wants any more.
+pub(crate) fn cut_off(bill: &mut Bill, cut: Cut, cost: Cost) -> Outcome {
+    let Cut { failure, refusal } = cut;
+    let failure = Failure { ambiguous: !matches!(cost, Cost::Nothing), ..failure };
+    let settled = bill.fail(failure.clone(), cost);
+    Outcome::Failed { failure, settled, response: refusal.response(bill.dialect()) }
 }
 
 /// An attempt without an answer of the upstream's.
-fn broken(bill: &mut Bill, failure: Failure, cost: Cost, status: StatusCode) -> Outcome {
+pub(crate) fn broken(bill: &mut Bill, failure: Failure, cost: Cost, status: StatusCode) -> Outcome {
     let dialect = bill.dialect();
     let settled = bill.fail(failure.clone(), cost);
     let response = upstream_failed(&failure, status).response(dialect);
@@ -290,6 +244,9 @@ async fn again(wire: &Wire, call: &Call, tally: &Tally, failure: &Failure) -> bo
     let (Mode::Protect, Some(last), Book::Run(run)) = (wire.config.mode, &tally.last, &call.book) else {
         return false;
     };
+    if failure.class == Class::Cancelled {
+        return false;
+    }
     let policy = RetryPolicy::default().attempts(retry.attempts).elapsed_max(retry.elapsed);
     let tried = Tried {
         attempts: tally.attempts,
@@ -303,8 +260,12 @@ async fn again(wire: &Wire, call: &Call, tally: &Tally, failure: &Failure) -> bo
     match policy.decide(&tried, failure, now, seed) {
         Decision::Retry { delay, because } => {
             let wait = run.wait(last, now + delay, retry.attempts, because, now);
-            tokio::time::sleep(delay).await;
-            wait.fired(wire.clock.now());
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(delay) => wait.fired(wire.clock.now()),
+                // What opens the next attempt tells the client.
+                _ = run.stopped() => drop(wait),
+            }
             true
         }
         Decision::GiveUp(because) => {

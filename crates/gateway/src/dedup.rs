@@ -19,7 +19,7 @@ use crate::call::{Call, carry_out};
 use crate::config::{Dedup as Options, DedupBy, Invalid, OnUnknown};
 use crate::gateway::Shared;
 use crate::log::{End, Log};
-use crate::refusal::Refusal;
+use crate::refusal::{OfTheGateway, Refusal};
 
 /// Says that an answer is that of an earlier call; Stripe's header.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -205,7 +205,7 @@ async fn lead(shared: Arc<Shared>, call: Call, key: Key, log: Arc<Log>) {
 async fn pump(dedup: &Dedup, answer: Answer, key: String, log: &Log) {
     let (parts, mut body) = answer.into_parts();
     let is_stream = matches!(body, Flow::Stream(_));
-    let is_kept = is_final(parts.status);
+    let is_kept = is_final(parts.status) && parts.extensions.get::<OfTheGateway>().is_none();
     if is_stream {
         log.begin(Ok((parts.status, parts.headers.clone())));
     }

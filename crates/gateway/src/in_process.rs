@@ -19,8 +19,9 @@ use tokio::sync::oneshot;
 
 use crate::answer::{self, Answer};
 use crate::asked::Asked;
+use crate::book::Book;
 use crate::budget::Budgets;
-use crate::call::{self, Book, Call};
+use crate::call::{self, Call};
 use crate::config::{Config, Dialect, Invalid, Upstream};
 use crate::refusal::Refusal;
 use crate::route::{Endpoint, Route};

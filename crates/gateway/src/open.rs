@@ -16,7 +16,8 @@ use tokio::time::timeout;
 use crate::bill::Bill;
 use crate::bodies;
 use crate::budget::{Claim, Payer};
-use crate::call::{Book, Call, Tally};
+use crate::book::Book;
+use crate::call::{Call, Tally};
 use crate::config::Durability;
 use crate::refusal::Refusal;
 use crate::wire::{Wire, not_booked};
@@ -48,7 +49,11 @@ pub(crate) async fn open(
         }
     };
     admit(wire, run).await?;
-    let reserved = wire.budgets.reserve(claims(wire, call, run), bound).await;
+    let reserved = tokio::select! {
+        biased;
+        reserved = wire.budgets.reserve(claims(wire, call, run), bound) => reserved,
+        why = run.stopped() => return Err(Refusal::stopped(run.id(), why)),
+    };
     let reservation = reserved.inspect_err(|refusal| record_refusal(wire, call, run, refusal))?;
     let new = new_attempt(wire, call, bound);
     let gate = wire.gates.of(Some(&call.target));
@@ -60,13 +65,15 @@ pub(crate) async fn open(
             Some(pass) => (begin(run, new, tally, now)?, Some(pass)),
             None => {
                 let attempt = begin(run, NewAttempt { waits: Some(WaitReason::Gate), ..new }, tally, now)?;
-                match held(wire, &gate, number).await {
+                match held(wire, run, &gate, number).await {
                     Ok(pass) => {
                         attempt.start(wire.clock.now());
                         (attempt, Some(pass))
                     }
                     Err(refusal) => {
-                        let failure = Failure::new(Class::RateLimited, refusal.message.clone());
+                        let is_stopped = run.stop_word().is_some();
+                        let class = if is_stopped { Class::Cancelled } else { Class::RateLimited };
+                        let failure = Failure::new(class, refusal.message.clone());
                         attempt.end(Err(failure), Vec::new(), wire.clock.now());
                         reservation.settle(&[]);
                         return Err(refusal);
@@ -94,10 +101,7 @@ async fn admit(wire: &Wire, run: &Run) -> Result<(), Refusal> {
             let what = format!("run {} is {why}", run.id().short());
             Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "run_paused", what).after(held))
         }
-        Standing::Cancelled(why) => {
-            let what = format!("run {} was {why}: call under another name", run.id().short());
-            Err(Refusal::new(StatusCode::FORBIDDEN, "run_cancelled", what))
-        }
+        Standing::Cancelled(why) => Err(Refusal::stopped(run.id(), &why)),
     }
 }
 
@@ -167,11 +171,22 @@ fn record_refusal(wire: &Wire, call: &Call, run: &Run, refusal: &Refusal) {
 }
 
 /// Waits at a closed gate, for a while.
-async fn held(wire: &Wire, gate: &Arc<midwatch_gates::TargetGate>, number: u32) -> Result<Pass, Refusal> {
+async fn held(
+    wire: &Wire,
+    run: &Run,
+    gate: &Arc<midwatch_gates::TargetGate>,
+    number: u32,
+) -> Result<Pass, Refusal> {
     let (sender, admitted) = oneshot::channel();
     let _ticket = gate.wait(0, number, Box::new(move |pass| drop(sender.send(pass))));
-    if let Ok(Ok(pass)) = timeout(wire.config.retry.held, admitted).await {
-        return Ok(pass);
+    tokio::select! {
+        biased;
+        admitted = timeout(wire.config.retry.held, admitted) => {
+            if let Ok(Ok(pass)) = admitted {
+                return Ok(pass);
+            }
+        }
+        why = run.stopped() => return Err(Refusal::stopped(run.id(), why)),
     }
     let closed = gate.view(Name::Borrowed("")).state.closed;
     let left = closed.map_or(Duration::from_secs(1), |closed| closed.until.since(wire.clock.now()));

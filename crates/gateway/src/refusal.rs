@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use serde_json::json;
+use midwatch_workflow::RunId;
+use serde_json::{Value, json};
 
 use crate::config::Dialect;
 
@@ -21,6 +22,10 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     pub(crate) again: Again,
 }
+
+/// Goes with an answer that is the gateway's own: it says nothing of the call, so no repeat gets it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfTheGateway;
 
 /// What the client is told of coming again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,19 +56,17 @@ impl Refusal {
         Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", message)
     }
 
+    /// Somebody has stopped the run for good.
+    pub(crate) fn stopped(run: RunId, why: &str) -> Self {
+        let what = format!("run {} was {why}: call under another name", run.short());
+        Self::new(StatusCode::FORBIDDEN, "run_cancelled", what)
+    }
+
     /// The answer, as the provider would put it.
     pub(crate) fn response(&self, dialect: Dialect) -> Response<Bytes> {
-        let message = format!("midwatch: {}", self.message);
-        let body = match dialect {
-            Dialect::OpenAi => json!({"error": {
-                "message": message, "type": self.code, "param": null, "code": self.code,
-            }}),
-            Dialect::Anthropic => json!({"type": "error", "error": {
-                "type": self.anthropic_type(), "message": message, "code": self.code,
-            }}),
-        };
-        let mut response = Response::new(Bytes::from(body.to_string()));
+        let mut response = Response::new(Bytes::from(self.error(dialect).to_string()));
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(OfTheGateway);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self.again {
@@ -76,6 +79,23 @@ impl Refusal {
             Again::Unsaid => {}
         }
         response
+    }
+
+    /// The same as the last event of a stream that is under way.
+    pub(crate) fn event(&self, dialect: Dialect) -> Bytes {
+        event(dialect, &self.error(dialect))
+    }
+
+    fn error(&self, dialect: Dialect) -> Value {
+        let message = format!("midwatch: {}", self.message);
+        match dialect {
+            Dialect::OpenAi => json!({"error": {
+                "message": message, "type": self.code, "param": null, "code": self.code,
+            }}),
+            Dialect::Anthropic => json!({"type": "error", "error": {
+                "type": self.anthropic_type(), "message": message, "code": self.code,
+            }}),
+        }
     }
 
     const fn anthropic_type(&self) -> &'static str {
@@ -93,10 +113,16 @@ impl Refusal {
     }
 }
 
+/// An error as an event of a stream.
+pub(crate) fn event(dialect: Dialect, error: &Value) -> Bytes {
+    Bytes::from(match dialect {
+        Dialect::OpenAi => format!("data: {error}\n\n"),
+        Dialect::Anthropic => format!("event: error\ndata: {error}\n\n"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
     use super::*;
 
     #[test]

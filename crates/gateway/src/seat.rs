@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::in_process::Desk;
 use crate::refusal::Refusal;
-use crate::tap::lock;
+use crate::reading::lock;
 use crate::wire::Wire;
 
 /// What the gateway in a process lends to an attempt at a step.
@@ -183,11 +183,6 @@ impl Booking {
     /// The attempt.
     pub(crate) fn cx(&self) -> &StepContext {
         &self.seat.cx
-    }
-
-    /// Whether the attempt has ended meanwhile.
-    pub(crate) fn is_over(&self) -> bool {
-        self.seat.lock().is_over
     }
 
     /// The answer has begun: from now on what was seen counts, and no longer the bound.

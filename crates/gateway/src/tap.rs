@@ -1,51 +1,49 @@
 //! A stream on its way to the client: passed on chunk by chunk, with its usage read on the side.
 //!
-//! Whatever becomes of it is booked: its end, its break, its silence, and a client that goes away.
+//! Whatever becomes of it is booked: its end, its break, its silence, an order that cuts it, and a client that goes away.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
-use midwatch_providers::{SseParser, StreamMeter, failed_event};
+use midwatch_providers::StreamMeter;
 use midwatch_workflow::{Charge, Class, Failure, Payload};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::answer::{BoxError, trailers};
 use crate::bill::{Bill, Cost, Settled};
+use crate::book::Cut;
 use crate::config::Dialect;
 use crate::events::Events;
+use crate::reading::Reading;
+use crate::refusal::event;
 
 /// How often a stream says that it is alive.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 
 /// A stream.
 pub(crate) struct Tap {
-    upstream: Incoming,
-    dialect: Dialect,
+    /// `None` once nothing more of it is wanted: dropped before its end, it takes the connection with it.
+    upstream: Option<Incoming>,
     bill: Bill,
-    meter: Arc<Mutex<StreamMeter>>,
-    parser: SseParser,
+    reading: Reading,
     /// Where usage that the client did not ask for is taken out.
     events: Option<Events>,
     ready: VecDeque<Bytes>,
     state: State,
-    stall: Duration,
+    terms: Terms,
     timer: Pin<Box<Sleep>>,
-    deadline: Instant,
     beat: Instant,
+    /// The client has its head, or more: it cannot be tried again.
     is_begun: bool,
-    /// The provider has said that this was all.
-    is_complete: bool,
     failure: Option<Failure>,
-    /// What the provider calls the answer.
-    response_id: Option<String>,
     /// What earlier attempts cost, and in the end this one, if the client is to be told after the stream.
     spent: Option<Vec<Charge>>,
 }
@@ -61,40 +59,33 @@ enum State {
 }
 
 /// What a stream needs to know beside itself.
-pub(crate) struct Limits {
+pub(crate) struct Terms {
+    pub(crate) dialect: Dialect,
+    /// Usage was asked for in the client's stead, and is to be taken out.
+    pub(crate) hides_usage: bool,
     pub(crate) stall: Duration,
     pub(crate) deadline: Instant,
+    /// Resolves when nobody wants it any more.
+    pub(crate) cut: BoxFuture<'static, Box<Cut>>,
 }
 
 impl Tap {
-    pub(crate) fn new(
-        upstream: Incoming,
-        dialect: Dialect,
-        bill: Bill,
-        meter: StreamMeter,
-        hides_usage: bool,
-        limits: &Limits,
-    ) -> Self {
+    pub(crate) fn new(upstream: Incoming, bill: Bill, meter: StreamMeter, terms: Terms) -> Self {
         let now = Instant::now();
-        let meter = Arc::new(Mutex::new(meter));
-        bill.follow(&meter);
+        let reading = Reading::new(bill.provider(), meter);
+        bill.follow(&reading.meter);
         Self {
-            upstream,
-            dialect,
+            upstream: Some(upstream),
             bill,
-            meter,
-            parser: SseParser::default(),
-            events: hides_usage.then(Events::default),
+            reading,
+            events: terms.hides_usage.then(Events::default),
             ready: VecDeque::new(),
             state: State::Flows,
-            stall: limits.stall,
-            timer: Box::pin(sleep_until((now + limits.stall).min(limits.deadline))),
-            deadline: limits.deadline,
+            timer: Box::pin(sleep_until((now + terms.stall).min(terms.deadline))),
+            terms,
             beat: now,
             is_begun: false,
-            is_complete: false,
             failure: None,
-            response_id: None,
             spent: None,
         }
     }
@@ -133,9 +124,9 @@ impl Tap {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.is_begun = true;
         loop {
             if let Some(bytes) = self.ready.pop_front() {
-                self.is_begun = true;
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             match self.state {
@@ -155,19 +146,20 @@ impl Tap {
         }
     }
 
-    /// Takes in what the upstream has, or notices that it has nothing any more.
+    /// Takes in what the upstream has, or notices that it has nothing any more, or that nobody wants it.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match Pin::new(&mut self.upstream).poll_frame(cx) {
-            Poll::Ready(Some(Ok(_))) if self.bill.is_cut() => {
-                let failure = Failure::new(Class::Cancelled, "the attempt that asked has ended");
-                self.end(Some(failure.ambiguous()), State::Breaks);
-            }
+        if let Poll::Ready(cut) = self.terms.cut.as_mut().poll(cx) {
+            self.cut_off(*cut);
+            return Poll::Ready(());
+        }
+        let Some(upstream) = &mut self.upstream else { return Poll::Ready(()) };
+        match Pin::new(upstream).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.bill.alive();
                 if let Ok(bytes) = frame.into_data() {
                     self.take(bytes);
                 }
-                let next = (Instant::now() + self.stall).min(self.deadline);
+                let next = (Instant::now() + self.terms.stall).min(self.terms.deadline);
                 self.timer.as_mut().reset(next);
             }
             Poll::Ready(Some(Err(error))) => {
@@ -186,21 +178,32 @@ impl Tap {
     fn end_of_upstream(&mut self) {
         let rest = self.events.as_mut().map(Events::rest);
         self.ready.extend(rest.filter(|rest| !rest.is_empty()));
-        let is_short = !self.is_complete && self.failure.is_none();
+        let is_short = !self.reading.is_complete && self.failure.is_none();
         let short = || Failure::new(Class::Connection, "the stream ended before the answer did").ambiguous();
         self.end(is_short.then(short), State::Ends);
     }
 
     fn out_of_time(&mut self) {
-        let failure = if Instant::now() >= self.deadline {
+        let failure = if Instant::now() >= self.terms.deadline {
             Failure::new(Class::Timeout, "the stream took longer than an attempt may")
         } else {
-            Failure::new(Class::Stalled, format!("no byte of the stream for {:?}", self.stall))
+            Failure::new(Class::Stalled, format!("no byte of the stream for {:?}", self.terms.stall))
         };
+        let said = error_event(self.terms.dialect, &failure);
+        self.end_saying(said, failure.ambiguous());
+    }
+
+    fn cut_off(&mut self, cut: Cut) {
+        let said = cut.refusal.event(self.terms.dialect);
+        self.end_saying(said, cut.failure);
+    }
+
+    /// Ends it with a last event for a client that has begun to read.
+    fn end_saying(&mut self, said: Bytes, failure: Failure) {
         if self.is_begun {
-            self.ready.push_back(error_event(self.dialect, &failure));
+            self.ready.push_back(said);
         }
-        self.end(Some(failure.ambiguous()), State::Ends);
+        self.end(Some(failure), State::Ends);
     }
 
     fn take(&mut self, bytes: Bytes) {
@@ -219,48 +222,27 @@ impl Tap {
 
     /// Reads along; says whether there was nothing in it but usage.
     fn read(&mut self, bytes: &[u8]) -> bool {
-        let mut is_usage_alone = false;
-        // An event beyond every limit is passed on, and what it says is not counted.
-        for event in self.parser.push(bytes).unwrap_or_default() {
-            if event.data == "[DONE]" {
-                self.is_complete = true;
-                continue;
-            }
-            let Ok(value) = serde_json::from_str::<Value>(&event.data) else { continue };
-            lock(&self.meter).observe_value(&value);
-            if self.response_id.is_none() {
-                let ids = [&value["id"], &value["response"]["id"], &value["message"]["id"]];
-                self.response_id = ids.into_iter().find_map(Value::as_str).map(str::to_owned);
-            }
-            let kind = value["type"].as_str().unwrap_or_default();
-            let ends = ["message_stop", "response.completed", "response.incomplete", "response.failed"];
-            self.is_complete |= ends.contains(&kind);
-            if self.failure.is_none() {
-                self.failure = failed_event(self.bill.provider(), &value);
-                self.failure.iter().for_each(|failure| self.bill.expect(failure));
-            }
-            is_usage_alone |=
-                value["usage"].is_object() && value["choices"].as_array().is_some_and(Vec::is_empty);
+        let is_usage_alone = self.reading.read(bytes);
+        if self.failure.is_none() {
+            self.failure = self.reading.failure.take();
+            self.failure.iter().for_each(|failure| self.bill.expect(failure));
         }
         if self.beat.elapsed() >= BEAT_EVERY {
             self.beat = Instant::now();
-            let (report, _) = lock(&self.meter).report();
-            self.bill.beat(
-                Payload::of(&json!({"output_tokens": report.usage.output}))
-                    .unwrap_or_else(|_| Payload::null()),
-            );
+            self.bill.beat(payload(&json!({"output_tokens": self.reading.output_tokens()})));
         }
         is_usage_alone
     }
 
     fn end(&mut self, failure: Option<Failure>, state: State) {
         self.state = state;
+        self.upstream = None;
         self.failure = self.failure.take().or(failure);
         match self.failure.clone() {
             None => {
                 let charge = self.charge();
-                let output = self.response_id.as_ref().map(|id| Payload::of(&json!({"response_id": id})));
-                let output = output.and_then(Result::ok).unwrap_or_else(Payload::null);
+                let id = self.reading.response_id.as_ref();
+                let output = id.map_or_else(Payload::null, |id| payload(&json!({"response_id": id})));
                 self.bill.succeed(output, vec![charge]);
             }
             Some(failure) if self.is_begun || !self.ready.is_empty() => drop(self.settle_failed(failure)),
@@ -271,7 +253,7 @@ impl Tap {
 
     /// What it has used so far.
     fn charge(&mut self) -> Charge {
-        let charge = self.bill.of_stream(&self.meter);
+        let charge = self.bill.of_stream(&self.reading.meter);
         if let Some(spent) = &mut self.spent {
             spent.push(charge.clone());
         }
@@ -296,22 +278,18 @@ impl Drop for Tap {
     }
 }
 
-/// No foreign code runs under the lock, so a poisoned one still holds a whole meter.
-pub(crate) fn lock(meter: &Mutex<StreamMeter>) -> MutexGuard<'_, StreamMeter> {
-    meter.lock().unwrap_or_else(PoisonError::into_inner)
+fn payload(value: &serde_json::Value) -> Payload {
+    Payload::of(value).unwrap_or_else(|_| Payload::null())
 }
 
 /// An event that tells a client, in its provider's form, that the stream is over and why.
 fn error_event(dialect: Dialect, failure: &Failure) -> Bytes {
     let message = format!("midwatch: {}", failure.message);
-    Bytes::from(match dialect {
+    let error = match dialect {
         Dialect::OpenAi => {
-            let error = json!({"error": {"message": message, "type": "server_error", "code": failure.class.as_str()}});
-            format!("data: {error}\n\n")
+            json!({"error": {"message": message, "type": "server_error", "code": failure.class.as_str()}})
         }
-        Dialect::Anthropic => {
-            let error = json!({"type": "error", "error": {"type": "api_error", "message": message}});
-            format!("event: error\ndata: {error}\n\n")
-        }
-    })
+        Dialect::Anthropic => json!({"type": "error", "error": {"type": "api_error", "message": message}}),
+    };
+    event(dialect, &error)
 }

@@ -1,7 +1,10 @@
 //! Orders of people to recorded runs: letters in the journal's inbox become events, and the run's word on further calls.
 
+use std::sync::OnceLock;
+
 use midwatch_journal::Fold;
 use midwatch_workflow::{Amount, EventKind, Message};
+use tokio::sync::Notify;
 
 /// Whether a run takes calls, as people want it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,6 +15,41 @@ pub enum Standing {
     Paused(String),
     /// Somebody has stopped it for good: who, and why.
     Cancelled(String),
+}
+
+/// Tells calls under way that somebody has stopped their run for good.
+#[derive(Default)]
+pub(crate) struct Stop {
+    /// Who has, and why; set once.
+    word: OnceLock<String>,
+    rings: Notify,
+}
+
+impl Stop {
+    /// Tells them, if that is how the run stands.
+    pub(crate) fn tell(&self, standing: Standing) {
+        if let Standing::Cancelled(word) = standing
+            && self.word.set(word).is_ok()
+        {
+            self.rings.notify_waiters();
+        }
+    }
+
+    pub(crate) fn word(&self) -> Option<&str> {
+        self.word.get().map(String::as_str)
+    }
+
+    /// Waits until they are told.
+    pub(crate) async fn told(&self) -> &str {
+        loop {
+            // Before the look, so that no word between the two goes unheard.
+            let rings = self.rings.notified();
+            if let Some(word) = self.word() {
+                return word;
+            }
+            rings.await;
+        }
+    }
 }
 
 /// What was ordered so far.

@@ -219,7 +219,7 @@ impl Recorder {
     }
 
     /// Takes in the letters that people left for its runs: to cancel, pause and resume them, and to raise their budgets; see
-    /// [`Run::standing`] and [`Run::raised`]. For whoever can keep a run from going on. Reads the disk.
+    /// [`Run::standing`], [`Run::stopped`] and [`Run::raised`]. For whoever can keep a run from going on. Reads the disk.
     ///
     /// # Errors
     /// Those of the journal; what was not taken in comes again.
@@ -378,6 +378,7 @@ impl Shared {
             Ok(None) => {}
             Err(why) => tracing::warn!(%run, why, "an order is not carried out"),
         }
+        cell.stop.tell(state.standing());
         self.end_if_cancelled(&cell, &mut state, now);
         drop(state);
         cell.changed.notify_waiters();

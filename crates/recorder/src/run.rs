@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::ask::NewAttempt;
 use crate::attempt::{Attempt, Wait};
 use crate::error::Error;
-use crate::orders::Standing;
+use crate::orders::{Standing, Stop};
 use crate::recorder::Shared;
 use crate::state::{RunState, Told, Use};
 
@@ -22,6 +22,7 @@ pub(crate) struct RunCell {
     /// The last event that is durable.
     pub(crate) durable: AtomicU64,
     pub(crate) changed: Notify,
+    pub(crate) stop: Stop,
     /// What the journal refused of this run.
     pub(crate) failed: OnceLock<Error>,
 }
@@ -29,12 +30,14 @@ pub(crate) struct RunCell {
 impl RunCell {
     pub(crate) fn new(state: RunState) -> Arc<Self> {
         let id = state.fold.summary.run;
-        let durable = AtomicU64::new(0);
+        let stop = Stop::default();
+        stop.tell(state.standing());
         Arc::new(Self {
             id,
             state: Mutex::new(state),
-            durable,
+            durable: AtomicU64::new(0),
             changed: Notify::new(),
+            stop,
             failed: OnceLock::new(),
         })
     }
@@ -93,6 +96,16 @@ impl Run {
             }
             changed.await;
         }
+    }
+
+    /// Who has stopped it for good, and why; `None` while nobody has. Takes no lock.
+    pub fn stop_word(&self) -> Option<&str> {
+        self.cell.stop.word()
+    }
+
+    /// Waits until somebody stops it for good, and gives who, and why: for calls under way. Takes no lock until it waits.
+    pub async fn stopped(&self) -> &str {
+        self.cell.stop.told().await
     }
 
     /// By how much people have raised its budget.

@@ -13,7 +13,7 @@ pub trait Order {
     /// The order as a console takes it, for whoever does not reach the journal itself. Who gives it travels beside it.
     fn request(&self) -> Request<'_>;
 
-    /// Whether it is about what a run does next, and no more: a gateway can see to that, by a run's further calls.
+    /// Whether it is about what a run does next, and no more: a gateway can see to that, by a run's calls.
     fn is_for_calls(&self) -> bool {
         false
     }

@@ -47,7 +47,7 @@ pub(super) fn actions(run: &RunSummary, timeline: &Timeline, app: &App) -> Marku
         return html! {
             section.panel.actions aria-labelledby="actions-title" {
                 h2 #actions-title { "Do something" }
-                p { "Its client carries it out, through the gateway, which sees to its further calls alone." }
+                p { "Its client carries it out, through the gateway, which sees to its calls alone." }
                 div.buttons {
                     (pause)
                     @if is_open {

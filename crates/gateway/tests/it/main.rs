@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod budgets;
+mod cancel;
 mod dedup;
 mod identity;
 mod orders;

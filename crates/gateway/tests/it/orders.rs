@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::stage::{Stage, hello, start};
 
 /// Orders as the command line does; gives the event that it became.
-async fn order(stage: &Stage, name: &str, order: impl Order + Send + Sync + 'static) -> EventKind {
+pub(crate) async fn order(stage: &Stage, name: &str, order: impl Order + Send + Sync + 'static) -> EventKind {
     let (run, db) = (Arc::new(stage.run(name)), stage.db());
     let summary = Arc::clone(&run);
     let outcome = tokio::task::spawn_blocking(move || {

@@ -20,8 +20,10 @@ use midwatch_workflow::{Event, EventKind, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod cut;
+
 #[allow(dead_code, unreachable_pub)]
-#[path = "../../../examples/any_client.rs"]
+#[path = "../../../../examples/any_client.rs"]
 mod any_client;
 
 fn body(stream: bool) -> Value {
