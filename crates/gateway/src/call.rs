@@ -16,6 +16,7 @@ use crate::asked::Asked;
 use crate::bill::{Bill, Cost, Settled, cost};
 use crate::book::{Book, Cut};
 use crate::config::Mode;
+use crate::heard::Heard;
 use crate::open::{bound, open};
 use crate::refusal::{Refusal, SHOULD_RETRY};
 use crate::tap::{Tap, Terms};
@@ -197,6 +198,7 @@ async fn stream(
         stall: wire.config.timeouts.stall,
         deadline,
         cut: Box::pin(async move { book.cut().await }),
+        heard: Heard::of(&wire.config.bodies),
     };
     let mut tap = Tap::new(body, bill, meter, terms);
     if wire.config.mode == Mode::Protect

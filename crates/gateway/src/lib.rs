@@ -24,6 +24,7 @@ pub mod config;
 mod dedup;
 mod events;
 mod gateway;
+mod heard;
 mod in_process;
 mod log;
 mod open;

@@ -6,6 +6,8 @@ use midwatch_providers::{Provider, SseParser, StreamMeter, failed_event};
 use midwatch_workflow::Failure;
 use serde_json::Value;
 
+use crate::heard::Heard;
+
 /// What was read of a stream.
 pub(crate) struct Reading {
     provider: Provider,
@@ -17,10 +19,12 @@ pub(crate) struct Reading {
     pub(crate) response_id: Option<String>,
     /// What the provider says went wrong.
     pub(crate) failure: Option<Failure>,
+    /// The answer, if it is to be kept.
+    heard: Option<Heard>,
 }
 
 impl Reading {
-    pub(crate) fn new(provider: Provider, meter: StreamMeter) -> Self {
+    pub(crate) fn new(provider: Provider, meter: StreamMeter, heard: Option<Heard>) -> Self {
         Self {
             provider,
             parser: SseParser::default(),
@@ -28,6 +32,7 @@ impl Reading {
             is_complete: false,
             response_id: None,
             failure: None,
+            heard,
         }
     }
 
@@ -50,6 +55,9 @@ impl Reading {
 
     fn take(&mut self, event: &Value) {
         lock(&self.meter).observe_value(event);
+        if let Some(heard) = &mut self.heard {
+            heard.hear(event);
+        }
         if self.response_id.is_none() {
             let ids = [&event["id"], &event["response"]["id"], &event["message"]["id"]];
             self.response_id = ids.into_iter().find_map(Value::as_str).map(str::to_owned);
@@ -60,6 +68,11 @@ impl Reading {
         if self.failure.is_none() {
             self.failure = failed_event(self.provider, event);
         }
+    }
+
+    /// The answer as far as it has come, once, if it is to be kept.
+    pub(crate) fn answer(&mut self) -> Option<String> {
+        self.heard.take().and_then(Heard::answer)
     }
 
     /// The output tokens so far.

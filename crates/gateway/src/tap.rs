@@ -14,7 +14,7 @@ use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 use midwatch_providers::StreamMeter;
 use midwatch_workflow::{Charge, Class, Failure, Payload};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::answer::{BoxError, trailers};
@@ -22,6 +22,7 @@ use crate::bill::{Bill, Cost, Settled};
 use crate::book::Cut;
 use crate::config::Dialect;
 use crate::events::Events;
+use crate::heard::Heard;
 use crate::reading::Reading;
 use crate::refusal::event;
 
@@ -67,12 +68,14 @@ pub(crate) struct Terms {
     pub(crate) deadline: Instant,
     /// Resolves when nobody wants it any more.
     pub(crate) cut: BoxFuture<'static, Box<Cut>>,
+    /// Where the answer is put together, if it is to be kept.
+    pub(crate) heard: Option<Heard>,
 }
 
 impl Tap {
-    pub(crate) fn new(upstream: Incoming, bill: Bill, meter: StreamMeter, terms: Terms) -> Self {
+    pub(crate) fn new(upstream: Incoming, bill: Bill, meter: StreamMeter, mut terms: Terms) -> Self {
         let now = Instant::now();
-        let reading = Reading::new(bill.provider(), meter);
+        let reading = Reading::new(bill.provider(), meter, terms.heard.take());
         bill.follow(&reading.meter);
         Self {
             upstream: Some(upstream),
@@ -241,14 +244,21 @@ impl Tap {
         match self.failure.clone() {
             None => {
                 let charge = self.charge();
-                let id = self.reading.response_id.as_ref();
-                let output = id.map_or_else(Payload::null, |id| payload(&json!({"response_id": id})));
+                let output = self.output();
                 self.bill.succeed(output, vec![charge]);
             }
             Some(failure) if self.is_begun || !self.ready.is_empty() => drop(self.settle_failed(failure)),
             // Nobody has had anything of it: it may be tried again.
             Some(_) => {}
         }
+    }
+
+    /// What is kept of a whole one, as of an answer in one piece.
+    fn output(&mut self) -> Payload {
+        let mut kept = Map::new();
+        kept.extend(self.reading.response_id.take().map(|id| ("response_id".to_owned(), id.into())));
+        kept.extend(self.reading.answer().map(|answer| ("answer".to_owned(), answer.into())));
+        if kept.is_empty() { Payload::null() } else { payload(&kept.into()) }
     }
 
     /// What it has used so far.
@@ -261,6 +271,11 @@ impl Tap {
     }
 
     fn settle_failed(&mut self, failure: Failure) -> Settled {
+        // A failure has no output: what passed before it is its last word of progress.
+        if let Some(answer) = self.reading.answer() {
+            let tokens = self.reading.output_tokens();
+            self.bill.beat(payload(&json!({"output_tokens": tokens, "answer": answer})));
+        }
         let charge = self.charge();
         self.bill.fail(failure, Cost::Known(vec![charge]))
     }
@@ -278,7 +293,7 @@ impl Drop for Tap {
     }
 }
 
-fn payload(value: &serde_json::Value) -> Payload {
+fn payload(value: &Value) -> Payload {
     Payload::of(value).unwrap_or_else(|_| Payload::null())
 }
 

@@ -1,6 +1,7 @@
 //! The gateway over real HTTP, before the simulator: what it passes on, books, refuses and repeats.
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
 mod budgets;
 mod cancel;
 mod dedup;
