@@ -8,23 +8,28 @@ use midwatch_gates::Pass;
 use midwatch_providers::Report;
 use midwatch_recorder::{NewAttempt, Run, Standing};
 use midwatch_workflow::event::WaitReason;
-use midwatch_workflow::{Amount, Budget, Certainty, Charge, Class, Failure, Name, Payload, Timestamp};
+use midwatch_workflow::{Amount, Budget, Certainty, Charge, Class, Failure, Name, Payload, Timestamp, Usage};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::bill::Bill;
 use crate::bodies;
-use crate::budget::{Claim, Payer};
 use crate::book::Book;
+use crate::budget::{Claim, Payer, Reservation};
 use crate::call::{Call, Tally};
 use crate::config::Durability;
-use crate::refusal::Refusal;
+use crate::refusal::{BUDGET_EXCEEDED, Refusal};
+use crate::seat::{Denied, Seat};
 use crate::wire::{Wire, not_booked};
 
 /// The most that the call can cost.
 pub(crate) fn bound(wire: &Wire, call: &Call) -> Charge {
-    let report = Report { usage: call.asked.bound, ..Report::default() };
+    priced(wire, call.asked.bound, call)
+}
+
+fn priced(wire: &Wire, usage: Usage, call: &Call) -> Charge {
+    let report = Report { usage, ..Report::default() };
     let charge = report.charge(call.upstream.paid(call.asked.model.as_deref()));
     let charge = Charge { certainty: Certainty::Bound, ..charge };
     match call.asked.model {
@@ -42,20 +47,16 @@ pub(crate) async fn open(
 ) -> Result<Bill, Refusal> {
     let run = match &call.book {
         Book::Run(run) => run,
-        // Its engine has budgets, gates and a journal.
-        Book::Attempt(seat) => {
-            let booking = seat.reserve(bound).await?;
-            return Ok(Bill::of_attempt(wire, &call.upstream, bound.clone(), booking));
-        }
+        Book::Attempt(seat) => return open_in(wire, call, seat, bound).await,
     };
     admit(wire, run).await?;
     let reserved = tokio::select! {
         biased;
-        reserved = wire.budgets.reserve(claims(wire, call, run), bound) => reserved,
+        reserved = reserve(wire, call, run, bound) => reserved,
         why = run.stopped() => return Err(Refusal::stopped(run.id(), why)),
     };
-    let reservation = reserved.inspect_err(|refusal| record_refusal(wire, call, run, refusal))?;
-    let new = new_attempt(wire, call, bound);
+    let (bound, reservation) = reserved.inspect_err(|refusal| record_refusal(wire, call, run, refusal))?;
+    let new = new_attempt(wire, call, &bound);
     let gate = wire.gates.of(Some(&call.target));
     let number = tally.attempts + 1;
     let now = wire.clock.now();
@@ -85,7 +86,59 @@ pub(crate) async fn open(
     if wire.config.durable == Durability::Machine {
         attempt.durable().await.map_err(|error| not_booked(&error))?;
     }
-    Ok(Bill::open(wire, &call.upstream, bound.clone(), (attempt, reservation, pass)))
+    Ok(Bill::open(wire, &call.upstream, bound, (attempt, reservation, pass)))
+}
+
+/// Reserves what a call may cost of every budget.
+async fn reserve(
+    wire: &Wire,
+    call: &Call,
+    run: &Run,
+    bound: &Charge,
+) -> Result<(Charge, Reservation), Refusal> {
+    let reserved = wire.budgets.reserve(claims(wire, call, run), bound).await;
+    if let Err(refusal) = &reserved
+        && refusal.code == BUDGET_EXCEEDED
+        && let Some(closer) = closer(wire, call, bound).await
+    {
+        let reservation = wire.budgets.reserve(claims(wire, call, run), &closer).await?;
+        return Ok((closer, reservation));
+    }
+    Ok((bound.clone(), reserved?))
+}
+
+/// Reserves it of the attempt's budgets, which are its engine's, as are gates and journal.
+async fn open_in(wire: &Arc<Wire>, call: &Call, seat: &Arc<Seat>, bound: &Charge) -> Result<Bill, Refusal> {
+    let mut bound = bound.clone();
+    let mut reserved = seat.reserve(&bound).await;
+    if matches!(reserved, Err(Denied::Budget(_)))
+        && let Some(closer) = closer(wire, call, &bound).await
+    {
+        bound = closer;
+        reserved = seat.reserve(&bound).await;
+    }
+    let booking = reserved.map_err(|denied| seat.refuse(denied))?;
+    Ok(Bill::of_attempt(wire, &call.upstream, bound, booking))
+}
+
+/// The bound by counted tokens, for where that by characters crosses a budget: it takes longer. `None` if it is no closer,
+/// or nobody can count.
+async fn closer(wire: &Wire, call: &Call, bound: &Charge) -> Option<Charge> {
+    let input = counted(bound, call).await.filter(|input| *input < bound.usage.input)?;
+    Some(priced(wire, Usage { input, ..bound.usage }, call))
+}
+
+#[cfg(feature = "tokens")]
+async fn counted(bound: &Charge, call: &Call) -> Option<u64> {
+    let (target, body) = (bound.target.clone(), call.asked.body.clone());
+    let count =
+        move || midwatch_providers::bound_input_counted(&target, &serde_json::from_slice(&body).ok()?);
+    tokio::task::spawn_blocking(count).await.ok().flatten()
+}
+
+#[cfg(not(feature = "tokens"))]
+async fn counted(_: &Charge, _: &Call) -> Option<u64> {
+    None
 }
 
 /// Keeps to what people have ordered: a run that somebody holds waits for a while, one that was stopped takes no call.

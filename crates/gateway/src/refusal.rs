@@ -12,6 +12,9 @@ use crate::config::Dialect;
 /// Tells the official SDKs whether to try again.
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// A budget is in the way.
+pub(crate) const BUDGET_EXCEEDED: &str = "budget_exceeded";
+
 /// Why a call is not made, or has no answer.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Refusal {
@@ -53,7 +56,7 @@ impl Refusal {
 
     /// A budget is in the way, and no retry helps.
     pub(crate) fn budget(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYMENT_REQUIRED, "budget_exceeded", message)
+        Self::new(StatusCode::PAYMENT_REQUIRED, BUDGET_EXCEEDED, message)
     }
 
     /// Somebody has stopped the run for good.

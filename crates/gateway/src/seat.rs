@@ -17,8 +17,8 @@ use midwatch_workflow::{
 use tokio::sync::Notify;
 
 use crate::in_process::Desk;
-use crate::refusal::Refusal;
 use crate::reading::lock;
+use crate::refusal::Refusal;
 use crate::wire::Wire;
 
 /// What the gateway in a process lends to an attempt at a step.
@@ -46,6 +46,14 @@ struct UnderWay {
     reservation: Reservation,
     /// Who is paid, and what was seen of the answer, once it has begun.
     seen: Option<(String, Arc<Mutex<StreamMeter>>)>,
+}
+
+/// Why a call of an attempt is not made.
+pub(crate) enum Denied {
+    /// A budget is in the way.
+    Budget(Box<Failure>),
+    /// The attempt has ended.
+    Over,
 }
 
 /// A call that is under way.
@@ -129,24 +137,32 @@ impl Seat {
     /// Reserves what a call may cost.
     ///
     /// # Errors
-    /// A budget is in the way; the attempt has ended.
-    pub(crate) async fn reserve(self: &Arc<Self>, bound: &Charge) -> Result<Booking, Refusal> {
+    /// [`Denied`]; see [`refuse`](Self::refuse).
+    pub(crate) async fn reserve(self: &Arc<Self>, bound: &Charge) -> Result<Booking, Denied> {
         let reserved = self.cx.reserve(bound.clone()).await;
-        let reservation = reserved.map_err(|failure| {
-            let refusal = Refusal::budget(failure.message.clone());
-            self.lock().failure = Some(failure);
-            refusal
-        })?;
+        let reservation = reserved.map_err(|failure| Denied::Budget(Box::new(failure)))?;
         let mut calls = self.lock();
         if calls.is_over {
             drop(calls);
             reservation.release();
-            return Err(over());
+            return Err(Denied::Over);
         }
         calls.next += 1;
         let call = calls.next;
         calls.under_way.insert(call, UnderWay { reservation, seen: None });
         Ok(Booking { seat: Arc::clone(self), call })
+    }
+
+    /// What the client of a call hears that is not made; the step hears of a budget with its own failure.
+    pub(crate) fn refuse(&self, denied: Denied) -> Refusal {
+        match denied {
+            Denied::Over => over(),
+            Denied::Budget(failure) => {
+                let refusal = Refusal::budget(failure.message.clone());
+                self.lock().failure = Some(*failure);
+                refusal
+            }
+        }
     }
 
     /// Waits until the attempt has ended.

@@ -103,6 +103,7 @@ async fn asks(cx: Context, how: String) -> Result<String, Failure> {
         "five" => cx.step(asks_five, &()).retry(policy()).await,
         "leaves" => cx.step(leaves, &()).await,
         "cut" => cx.step(is_cut, &()).await,
+        "at length" => cx.step(asks_at_length, &()).await,
         _ => cx.step(names_nobody, &()).await,
     }
 }
@@ -123,7 +124,7 @@ async fn stage(cues: impl IntoIterator<Item = Cue>) -> Stage {
         .stall_limit(Duration::from_millis(300));
     let builder = Midwatch::embedded(folder.path().join("midwatch.db")).workflow(asks).gateway(options);
     let builder = builder.step(asks_whole).step(asks_streamed).step(asks_five).step(leaves).step(is_cut);
-    let midwatch = builder.step(names_nobody).open().await.unwrap();
+    let midwatch = builder.step(names_nobody).step(asks_at_length).open().await.unwrap();
     Stage { simulator, folder, midwatch }
 }
 
@@ -245,6 +246,38 @@ async fn a_call_that_might_cross_the_budget_of_run_or_tenant_is_not_sent() {
     midwatch.start(asks, "whole".to_owned()).await.unwrap().result().await.unwrap();
     assert_eq!(stage.simulator.ledger().entries().len(), 1, "only that of the other tenant");
     midwatch.shut_down().await;
+}
+
+/// Asks more than four thousand characters: by them it may be 2,250 tokens, counted it is at most 1,100.
+#[step(timeout = "20s")]
+async fn asks_at_length(cx: StepContext, _: ()) -> Result<String, Failure> {
+    let url = format!("{}/chat/completions", cx.llm_base_url("openai")?);
+    let content = "The fog was thick over the harbour. ".repeat(125);
+    let body =
+        json!({"model": "gpt-4o", "max_tokens": 1_000, "messages": [{"role": "user", "content": content}]});
+    let asked = async {
+        let request = reqwest::Client::new().post(url).json(&body);
+        request.send().await?.error_for_status()?.text().await
+    };
+    asked.await.map_err(|error| cx.llm_failure(error))
+}
+
+#[tokio::test]
+async fn where_a_budget_is_tight_counted_tokens_decide_whether_a_call_is_sent() {
+    let stage = stage([]).await;
+    for (usd, is_sent) in [("0.0135", cfg!(feature = "tokens")), ("0.0120", false)] {
+        let budget = Budget { on_reached: OnReached::Fail, ..Budget::usd(usd.parse::<Money>().unwrap()) };
+        let run = stage.midwatch.start(asks, "at length".to_owned()).budget(budget).await.unwrap();
+        match run.result().await {
+            Ok(_) => assert!(is_sent, "{usd}"),
+            Err(RunError::Failed { failure, .. }) => {
+                assert!(!is_sent && failure.class == Class::Budget, "{usd}: {failure}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(stage.simulator.ledger().entries().len(), usize::from(cfg!(feature = "tokens")));
+    stage.midwatch.shut_down().await;
 }
 
 #[tokio::test]
