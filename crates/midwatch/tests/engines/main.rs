@@ -16,8 +16,10 @@ use midwatch_journal::{Journal, RunQuery};
 use midwatch_simulator::Simulator;
 use serde_json::Value;
 
+mod gateway;
+
 #[allow(dead_code, unreachable_pub, clippy::unwrap_used)]
-#[path = "../../../examples/booking.rs"]
+#[path = "../../../../examples/booking.rs"]
 mod booking;
 
 fn trip(id: &str, card: &str) -> booking::Trip {
