@@ -31,14 +31,17 @@ mod ask;
 mod attempt;
 mod booked;
 mod error;
+mod hear;
 mod identity;
 mod marks;
 mod orders;
 mod recorder;
 mod recovery;
 mod run;
+mod shared;
 mod spool;
 mod state;
+mod tend;
 mod writer;
 
 pub use ask::{NewAttempt, NewRun, Options, WORKER};

@@ -12,7 +12,7 @@ use crate::ask::NewAttempt;
 use crate::attempt::{Attempt, Wait};
 use crate::error::Error;
 use crate::orders::{Standing, Stop};
-use crate::recorder::Shared;
+use crate::shared::Shared;
 use crate::state::{RunState, Told, Use};
 
 /// A run in the recorder's memory.

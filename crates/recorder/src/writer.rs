@@ -3,8 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::recorder::Shared;
 use crate::run::RunCell;
+use crate::shared::Shared;
 
 pub(crate) struct Writer {
     linger: Duration,
