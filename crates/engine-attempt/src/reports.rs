@@ -41,6 +41,8 @@ struct ReportState {
     open: Vec<usize>,
     /// Answered when what is reported now is durable.
     replies: Vec<Durable>,
+    /// Who knows better than the bounds of what is under way.
+    settling: Vec<Box<dyn FnOnce() + Send>>,
     is_closed: bool,
 }
 
@@ -74,6 +76,7 @@ impl Reports {
             charges: Vec::new(),
             open: Vec::new(),
             replies: Vec::new(),
+            settling: Vec::new(),
             is_closed: false,
         };
         let (post, is_posted) = (Box::new(post), AtomicBool::new(false));
@@ -111,6 +114,8 @@ impl Reports {
 
     /// Ends reporting and gives all charges. Whatever the step's code still reports comes too late.
     pub fn close(&self) -> Vec<Charge> {
+        let settling = std::mem::take(&mut self.lock().settling);
+        settling.into_iter().for_each(|settle| settle());
         let mut state = self.lock();
         state.is_closed = true;
         let open = std::mem::take(&mut state.open);
@@ -221,6 +226,13 @@ impl Reporter for Reports {
             }
             Ok(place)
         })
+    }
+
+    fn before_close(&self, settle: Box<dyn FnOnce() + Send>) {
+        let mut state = self.lock();
+        if !state.is_closed {
+            state.settling.push(settle);
+        }
     }
 
     fn settle(&self, place: usize, charge: Option<Charge>) {

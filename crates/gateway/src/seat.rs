@@ -103,6 +103,9 @@ impl Seat {
             Some(token) => token,
             None => {
                 let made = desk.admit(self).map_err(|error| bug(&error))?;
+                // An engine that drops the attempt closes its books first.
+                let seat = Arc::downgrade(self);
+                self.cx.before_close(move || seat.upgrade().into_iter().for_each(|seat| seat.leave()));
                 self.token.get_or_init(|| made)
             }
         };

@@ -88,6 +88,12 @@ pub trait Reporter: Send + Sync {
         Box::pin(std::future::ready(Ok(usize::MAX)))
     }
 
+    /// Calls this before the attempt's books are closed, also when it is dropped half way; see
+    /// [`StepContext::before_close`]. An engine without this calls it never.
+    fn before_close(&self, settle: Box<dyn FnOnce() + Send>) {
+        drop(settle);
+    }
+
     /// Replaces a bound by what was really spent; `None` if that was nothing.
     fn settle(&self, place: usize, charge: Option<Charge>) {
         let _ = place;
@@ -239,6 +245,12 @@ impl StepContext {
     pub async fn reserve(&self, bound: Charge) -> Result<Reservation, Failure> {
         let place = self.attempt.reporter.reserve(Charge { certainty: Certainty::Bound, ..bound }).await?;
         Ok(Reservation { reporter: Arc::clone(&self.attempt.reporter), place })
+    }
+
+    /// Has something called before the attempt's books are closed: for whoever meters calls on its behalf, and knows better
+    /// than their bounds what they have used when it is dropped half way. It must not wait.
+    pub fn before_close(&self, settle: impl FnOnce() + Send + 'static) {
+        self.attempt.reporter.before_close(Box::new(settle));
     }
 
     /// What the attempt has spent so far.

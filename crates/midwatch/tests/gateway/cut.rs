@@ -101,7 +101,9 @@ async fn a_cancelled_run_cuts_its_calls_also_those_that_its_step_left_to_others(
     let (simulator, folder) = (slow(60).await, tempfile::tempdir().unwrap());
     let path = folder.path().join("midwatch.db");
     let midwatch = open(&path, &simulator.openai_url()).await;
-    for (calls, stream, status) in [(1, true, 200), (2, false, 410)] {
+    for (calls, stream, status, certainty) in
+        [(1, true, 200, Certainty::Estimated), (2, false, 410, Certainty::Bound)]
+    {
         let run = midwatch.start(waits, ("left".to_owned(), stream)).await.unwrap();
         are_at_work(&simulator, calls).await;
         if stream {
@@ -124,7 +126,7 @@ async fn a_cancelled_run_cuts_its_calls_also_those_that_its_step_left_to_others(
         assert!(entry.client_gone, "the provider's connection is dropped: {entry:?}");
         let ends = ends(&events(&path, run.id()));
         let [(Some(Class::Cancelled), charges)] = &ends[..] else { panic!("{ends:?}") };
-        assert_eq!(charges.iter().map(|charge| charge.certainty).collect::<Vec<_>>(), [Certainty::Bound]);
+        assert_eq!(charges.iter().map(|charge| charge.certainty).collect::<Vec<_>>(), [certainty]);
     }
     midwatch.shut_down().await;
 }
