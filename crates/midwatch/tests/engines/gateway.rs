@@ -6,14 +6,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use midwatch::{
-    Backoff, Builder, Class, Context, Ended, Failure, GatewayOptions, Midwatch, Money, RetryPolicy,
-    StepContext, StepGateway,
+    Backoff, Builder, Certainty, Class, Context, Ended, Failure, GatewayOptions, Midwatch, Money,
+    RetryPolicy, RunError, StepContext, StepGateway,
 };
 use midwatch_books::{balance, billed, booked};
 use midwatch_engine_conformance::server::{RestateServer, TemporalServer};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, RunQuery};
-use midwatch_simulator::{Cue, Fault, Simulator};
+use midwatch_simulator::{Cue, Fault, Reply, Simulator};
 use midwatch_workflow::EventKind;
 use serde_json::json;
 
@@ -51,8 +51,6 @@ fn talking<K>(builder: Builder<K>, provider: &Simulator) -> Builder<K> {
 async fn books_each_call_once(midwatch: Midwatch, file: &Path, provider: &Simulator) {
     let run = midwatch.start(talks, ()).id("talk").await.unwrap();
     assert!(run.result().await.unwrap().contains("[DONE]"));
-    midwatch.shut_down().await;
-
     let journal = SqliteJournal::open_reader(file).unwrap();
     let runs = journal.runs(&RunQuery::default()).unwrap();
     assert_eq!(runs.len(), 1, "the gateway has no runs of its own: {runs:?}");
@@ -73,10 +71,41 @@ async fn books_each_call_once(midwatch: Midwatch, file: &Path, provider: &Simula
     let balance = balance(&ours, &bill);
     assert_eq!(balance.disagreements, [""; 0]);
     assert_eq!((balance.booked.attempts, balance.booked), (3, balance.billed), "{balance:?}");
+    is_cut_with_its_run(&midwatch, file, provider).await;
+    midwatch.shut_down().await;
+}
+
+/// Cancels a run in the middle of a stream.
+async fn is_cut_with_its_run(midwatch: &Midwatch, file: &Path, provider: &Simulator) {
+    let long = Cue::anywhere().reply(Reply::text("bell ".repeat(100))).times(2);
+    provider.script([Cue::anywhere(), long, Cue::anywhere().fault(Fault::SlowTokens { token_ms: 200 })]);
+    let asked = provider.ledger().summary().requests;
+    let run = midwatch.start(talks, ()).id("long talk").await.unwrap();
+    while provider.ledger().summary().requests < asked + 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    run.cancel("it loops").await.unwrap();
+    assert!(
+        matches!(run.result().await, Err(RunError::Failed { failure, .. }) if failure.class == Class::Cancelled)
+    );
+    assert!(provider.ledger().settled(Duration::from_secs(15)).await);
+    let entry = provider.ledger().entries().pop().unwrap();
+    assert!(entry.client_gone, "the provider's connection is dropped: {entry:?}");
+    let events = SqliteJournal::open_reader(file).unwrap().events(run.id(), 0).unwrap();
+    let end = events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::AttemptEnded { result: Ended::Failed(failure), charges, .. } => {
+            Some((failure.class, charges.clone()))
+        }
+        _ => None,
+    });
+    let (class, charges) = end.unwrap();
+    let tokens: u64 = charges.iter().map(|charge| charge.usage.tokens()).sum();
+    assert!(class == Class::Cancelled && charges[0].certainty != Certainty::Exact, "{charges:?}");
+    assert!(tokens >= entry.billed.input, "{charges:?} {entry:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_temporal_a_call_through_the_gateway_is_booked_once_in_its_attempt() {
+async fn on_temporal_a_call_through_the_gateway_is_booked_once_in_its_attempt_and_cut_with_it() {
     let folder = tempfile::tempdir().unwrap();
     if let Some(server) = TemporalServer::start(&[]) {
         let (file, provider) = (folder.path().join("temporal.db"), provider().await);
@@ -87,7 +116,7 @@ async fn on_temporal_a_call_through_the_gateway_is_booked_once_in_its_attempt() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_restate_a_call_through_the_gateway_is_booked_once_in_its_attempt() {
+async fn on_restate_a_call_through_the_gateway_is_booked_once_in_its_attempt_and_cut_with_it() {
     let folder = tempfile::tempdir().unwrap();
     if let Some(server) = RestateServer::start() {
         let (file, provider) = (folder.path().join("restate.db"), provider().await);
