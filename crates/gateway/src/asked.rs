@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use midwatch_providers::{bound_input, estimate_input};
+use midwatch_providers::{bound_of_estimate, estimate_input};
 use midwatch_workflow::Usage;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::xxh3_64;
@@ -49,11 +49,12 @@ impl Asked {
             Endpoint::Embeddings => 0,
             _ => output_max(&value).unwrap_or(output_assumed),
         };
+        let input_estimate = estimate_input(&value);
         Ok(Self {
             model: value["model"].as_str().map(str::to_owned),
             is_stream,
-            input_estimate: estimate_input(&value),
-            bound: Usage { calls: 1, input: bound_input(&value), output, ..Usage::default() },
+            input_estimate,
+            bound: Usage { calls: 1, input: bound_of_estimate(input_estimate), output, ..Usage::default() },
             body: if hides_usage { asking_for_usage(&body, value) } else { body },
             hides_usage,
             same,

@@ -20,12 +20,14 @@ use crate::heard::Heard;
 use crate::open::{bound, open};
 use crate::refusal::{Refusal, SHOULD_RETRY};
 use crate::tap::{Tap, Terms};
-use crate::upstream::Upstream;
+use crate::upstream::{Http, Upstream};
 use crate::whole::whole;
 use crate::wire::Wire;
 
 /// A call, ready to be made.
 pub(crate) struct Call {
+    /// The client of the runtime that carries it.
+    pub(crate) http: Arc<Http>,
     pub(crate) method: Method,
     /// What follows `/v1`.
     pub(crate) rest: String,
@@ -99,7 +101,7 @@ async fn attempt(wire: &Arc<Wire>, call: &Call, mut bill: Bill, tally: &mut Tall
         return broken(&mut bill, failure, Cost::Nothing, StatusCode::BAD_REQUEST);
     };
     let first_byte = deadline.min(Instant::now() + wire.config.timeouts.first_byte);
-    let (parts, body) = match within(&call.book, first_byte, wire.http.request(request)).await {
+    let (parts, body) = match within(&call.book, first_byte, call.http.request(request)).await {
         Ok(Ok(response)) => response.into_parts(),
         Ok(Err(error)) if error.is_connect() => {
             let what = format!("upstream {} cannot be reached", call.upstream.name);

@@ -27,8 +27,8 @@ use crate::dedup::Dedup;
 use crate::refusal::Refusal;
 use crate::route::{Endpoint, Route};
 use crate::session::{self, Sessions};
-use crate::upstream::{self, Upstream, Upstreams, client};
-use crate::wire::{Wire, not_booked, nothing_there};
+use crate::upstream::{self, Dialer, Http, Upstream, Upstreams};
+use crate::wire::{Wire, aside, not_booked, nothing_there};
 
 /// A gateway, ready to serve. Clones share it.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Gateway {
         Prices::warm();
         let prices = Arc::new(prices);
         let wire = Wire {
-            http: client(&config)?,
+            dialer: Dialer::new(&config)?,
             budgets: Budgets::new(clock, config.budgets.unpriced, daily(&config, &recorder, clock.now())?),
             gates: Gates::new(policies(&config), clock, board::known(journal)),
             prices: Box::new(move || Arc::clone(&prices)),
@@ -117,7 +117,7 @@ impl Gateway {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Answer {
+    pub(crate) async fn answer(&self, http: Arc<Http>, request: Request<Incoming>, peer: IpAddr) -> Answer {
         let (parts, body) = request.into_parts();
         if parts.uri.path() == "/healthz" && parts.method == Method::GET {
             return answer::whole(Response::new(Bytes::from_static(b"ok\n")));
@@ -125,7 +125,7 @@ impl Gateway {
         let route = Route::of(&parts.method, parts.uri.path(), parts.uri.query());
         let dialect = route.as_ref().map_or(Dialect::OpenAi, Route::dialect);
         let answered = match route {
-            Some(route) => self.take(route, parts.method, parts.headers, body, peer).await,
+            Some(route) => self.take(http, route, (parts.method, parts.headers, body), peer).await,
             None => Err(nothing_there()),
         };
         answered.unwrap_or_else(|refusal| answer::whole(refusal.response(dialect)))
@@ -133,10 +133,9 @@ impl Gateway {
 
     async fn take(
         &self,
+        http: Arc<Http>,
         route: Route,
-        method: Method,
-        headers: HeaderMap,
-        body: Incoming,
+        (method, headers, body): (Method, HeaderMap, Incoming),
         peer: IpAddr,
     ) -> Result<Answer, Refusal> {
         let shared = &self.shared;
@@ -145,13 +144,15 @@ impl Gateway {
         let upstream = shared.upstream(&route, guest)?;
         let body = wire.body(body).await?;
         if route.endpoint == Endpoint::Free {
-            return wire.pass(&upstream, &route, method, &headers, body).await;
+            return wire.pass(&http, &upstream, &route, method, &headers, body).await;
         }
-        let asked = Asked::of(route.endpoint, body, wire.config.output_tokens_assumed)?;
+        let (endpoint, assumed) = (route.endpoint, wire.config.output_tokens_assumed);
+        let asked = aside(body.len(), move || Asked::of(endpoint, body, assumed)).await?;
         let caller = Caller::of(route.run.as_deref(), &headers);
         let tenant = shared.tenant(guest, &caller);
         let run = shared.run(guest, &caller, tenant.clone(), peer, &headers).await?;
         let mut call = Call {
+            http,
             rest: route.rest,
             step: caller.step.map_or(Name::Borrowed(route.endpoint.step()), Name::Owned),
             span: caller.span,

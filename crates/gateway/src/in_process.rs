@@ -26,9 +26,9 @@ use crate::config::{Config, Dialect, Invalid, Upstream};
 use crate::refusal::Refusal;
 use crate::route::{Endpoint, Route};
 use crate::seat::{Leave, Seat, over};
-use crate::server;
-use crate::upstream::{Upstreams, client};
-use crate::wire::{Wire, nothing_there};
+use crate::server::{Connections, accept};
+use crate::upstream::{Dialer, Http, Upstreams};
+use crate::wire::{Wire, aside, nothing_there};
 
 /// Limits of an attempt are its engine's; this one only ends what is forgotten.
 const ATTEMPT_MAX: Duration = Duration::from_secs(24 * 3600);
@@ -141,7 +141,7 @@ impl InProcess {
         config.timeouts.attempt = ATTEMPT_MAX;
         let clock = Clock::system();
         let wire = Arc::new(Wire {
-            http: client(&config)?,
+            dialer: Dialer::new(&config)?,
             upstreams: Upstreams::of(&config, |_| None)?,
             // Both are the engine's.
             budgets: Budgets::new(clock, config.budgets.unpriced, Vec::new()),
@@ -177,12 +177,15 @@ async fn serve(listener: std::net::TcpListener, desk: &Arc<Desk>, stopped: onesh
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the gateway of this process cannot serve"),
     };
-    let served = Arc::clone(desk);
+    let (served, http) = (Arc::clone(desk), desk.wire.dialer.client());
     let answer = move |request: Request<Incoming>, _| {
-        let desk = Arc::clone(&served);
-        async move { desk.answer(request).await }
+        let (desk, http) = (Arc::clone(&served), Arc::clone(&http));
+        async move { desk.answer(http, request).await }
     };
-    server::serve(listener, &desk.wire.config.limits, DRAIN, async { drop(stopped.await) }, answer).await;
+    let (limits, connections) = (&desk.wire.config.limits, Connections::default());
+    let take = |stream, peer, place| connections.serve(stream, peer, limits, answer.clone(), place);
+    accept(listener, limits.connections, async { drop(stopped.await) }, take).await;
+    connections.drain(DRAIN).await;
 }
 
 impl Desk {
@@ -203,7 +206,7 @@ impl Desk {
         self.lock().remove(token);
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, http: Arc<Http>, request: Request<Incoming>) -> Answer {
         let path = request.uri().path();
         let parsed = path.strip_prefix("/attempt/").and_then(|path| path.split_once('/'));
         let Some((token, rest)) = parsed else {
@@ -219,7 +222,7 @@ impl Desk {
             (Some(seat), Some(route)) => {
                 let ended = Arc::clone(&seat);
                 tokio::select! {
-                    answered = self.take(seat, route, request) => answered,
+                    answered = self.take(http, seat, route, request) => answered,
                     () = ended.ended() => Err(over()),
                 }
             }
@@ -230,6 +233,7 @@ impl Desk {
     /// In the connection's own task: a client that goes away ends its call, as it would without a gateway.
     async fn take(
         &self,
+        http: Arc<Http>,
         seat: Arc<Seat>,
         route: Route,
         request: Request<Incoming>,
@@ -239,10 +243,12 @@ impl Desk {
         let upstream = Arc::clone(wire.upstream(route.upstream.as_deref(), route.dialect())?);
         let body = wire.body(body).await?;
         if route.endpoint == Endpoint::Free {
-            return wire.pass(&upstream, &route, parts.method, &parts.headers, body).await;
+            return wire.pass(&http, &upstream, &route, parts.method, &parts.headers, body).await;
         }
-        let asked = Asked::of(route.endpoint, body, wire.config.output_tokens_assumed)?;
+        let (endpoint, assumed) = (route.endpoint, wire.config.output_tokens_assumed);
+        let asked = aside(body.len(), move || Asked::of(endpoint, body, assumed)).await?;
         let call = Call {
+            http,
             target: upstream.target(asked.model.as_deref(), &parts.headers).into(),
             asked,
             rest: route.rest,

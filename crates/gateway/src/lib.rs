@@ -21,6 +21,7 @@ mod budget;
 mod call;
 mod caller;
 pub mod config;
+mod cores;
 mod dedup;
 mod events;
 mod gateway;

@@ -13,11 +13,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::answer::Answer;
 use crate::config::Limits;
+use crate::cores::Cores;
 use crate::gateway::Gateway;
 
 /// How often runs are looked after.
@@ -33,18 +34,26 @@ impl Gateway {
     }
 
     /// Serves until `stop` resolves, and then until calls under way have ended or the time for that is over. Gives whether
-    /// all of them have.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> bool {
+    /// all of them have. Calls are carried by threads of its own.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<bool> {
+        let config = self.config();
+        let cores = Cores::start(config.threads(), &config.limits, config.drain, || {
+            let (gateway, http) = (self.clone(), self.shared.wire.dialer.client());
+            move |request, peer| {
+                let (gateway, http) = (gateway.clone(), Arc::clone(&http));
+                async move { gateway.answer(http, request, peer).await }
+            }
+        })?;
         let tending = tokio::spawn(tend(self.clone()));
-        let gateway = self.clone();
-        let answer = move |request, peer| {
-            let gateway = gateway.clone();
-            async move { gateway.answer(request, peer).await }
-        };
-        let has_drained = serve(listener, &self.config().limits, self.config().drain, stop, answer).await;
+        let take = |stream, peer, place| cores.take(stream, peer, place);
+        accept(listener, config.limits.connections, stop, take).await;
+        let has_drained = cores.drain().await;
         tending.abort();
         self.tend();
-        has_drained
+        Ok(has_drained)
     }
 
     /// Looks after runs, and hears what people want of them. Reads the disk.
@@ -58,22 +67,19 @@ impl Gateway {
     }
 }
 
-/// Answers whoever connects until `stop` resolves, and then until calls under way have ended or `drain` is over. Gives
-/// whether all of them have.
-pub(crate) async fn serve<A: Future<Output = Answer> + Send + 'static>(
+/// Lets `take` have whoever connects, with one of so many places, until `stop` resolves.
+pub(crate) async fn accept(
     listener: TcpListener,
-    limits: &Limits,
-    drain: Duration,
+    places: usize,
     stop: impl Future<Output = ()>,
-    answer: impl Fn(Request<Incoming>, IpAddr) -> A + Clone + Send + 'static,
-) -> bool {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections));
+    take: impl Fn(TcpStream, IpAddr, OwnedSemaphorePermit),
+) {
+    let places = Arc::new(Semaphore::new(places));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut stop => break,
+            () = &mut stop => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -85,16 +91,40 @@ pub(crate) async fn serve<A: Future<Output = Answer> + Send + 'static>(
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let connection = graceful.watch(connection(stream, peer.ip(), limits, answer.clone()));
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            take(stream, peer.ip(), place);
+        }
+    }
+}
+
+/// The connections that are served on one runtime.
+#[derive(Default)]
+pub(crate) struct Connections {
+    graceful: GracefulShutdown,
+}
+
+impl Connections {
+    /// Answers what a connection asks, in a task of its own; `place` is given back at its end.
+    pub(crate) fn serve<A: Future<Output = Answer> + Send + 'static>(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        limits: &Limits,
+        answer: impl Fn(Request<Incoming>, IpAddr) -> A + Send + 'static,
+        place: impl Send + 'static,
+    ) {
+        let connection = self.graceful.watch(connection(stream, peer, limits, answer));
         tokio::spawn(async move {
             // A connection that breaks is its client's affair: what it asked for is booked by itself.
             let _ = connection.await;
             drop(place);
         });
     }
-    drop(listener);
-    timeout(drain, graceful.shutdown()).await.is_ok()
+
+    /// Takes no more requests, and waits so long for calls under way. Gives whether all of them have ended.
+    pub(crate) async fn drain(self, within: Duration) -> bool {
+        timeout(within, self.graceful.shutdown()).await.is_ok()
+    }
 }
 
 fn connection<A: Future<Output = Answer> + Send + 'static>(

@@ -16,28 +16,39 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::config::{self, Config, Dialect, Invalid};
 use crate::secret::Secret;
 
-/// The client; clones share its connections.
+/// A client with connections of its own.
 pub(crate) type Http = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// How many idle connections to one upstream are kept.
+/// How many idle connections to one upstream a client keeps.
 const IDLE_MAX: usize = 256;
 
-/// Makes the client.
-pub(crate) fn client(config: &Config) -> Result<Http, Invalid> {
-    // Another part of the process may have chosen its cryptography already: that is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut http = HttpConnector::new();
-    http.enforce_http(false);
-    http.set_nodelay(true);
-    http.set_connect_timeout(Some(config.timeouts.connect));
-    let roots = HttpsConnectorBuilder::new().with_native_roots();
-    let roots =
-        roots.map_err(|error| Invalid::new(format!("the system's certificates cannot be read: {error}")))?;
-    let connector = roots.https_or_http().enable_http1().wrap_connector(http);
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_max_idle_per_host(IDLE_MAX)
-        .build(connector))
+/// What connects to upstreams. Made once: it reads the system's certificates.
+pub(crate) struct Dialer {
+    connector: HttpsConnector<HttpConnector>,
+}
+
+impl Dialer {
+    /// # Errors
+    /// If the system's certificates cannot be read.
+    pub(crate) fn new(config: &Config) -> Result<Self, Invalid> {
+        // Another part of the process may have chosen its cryptography already: that is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(config.timeouts.connect));
+        let roots = HttpsConnectorBuilder::new().with_native_roots();
+        let roots = roots
+            .map_err(|error| Invalid::new(format!("the system's certificates cannot be read: {error}")))?;
+        Ok(Self { connector: roots.https_or_http().enable_http1().wrap_connector(http) })
+    }
+
+    /// A client for one runtime: connections stay on the one that opened them.
+    pub(crate) fn client(&self) -> Arc<Http> {
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_timer(TokioTimer::new()).pool_max_idle_per_host(IDLE_MAX);
+        Arc::new(client.build(self.connector.clone()))
+    }
 }
 
 /// One upstream, ready to be called.

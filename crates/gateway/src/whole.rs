@@ -13,7 +13,7 @@ use crate::answer::{self, add};
 use crate::bill::{Bill, Cost};
 use crate::bodies;
 use crate::call::{Arrived, Call, Late, Outcome, Tally, broken, cut_off, within};
-use crate::wire::Wire;
+use crate::wire::{Wire, aside};
 
 /// Reads an answer in one piece and books it.
 pub(crate) async fn whole(
@@ -59,7 +59,8 @@ pub(crate) async fn whole(
         return Outcome::Failed { failure, settled, response };
     }
     let value: Value = if call.asked.model.is_some() {
-        serde_json::from_slice(&body).unwrap_or(Value::Null)
+        let read = body.clone();
+        aside(body.len(), move || serde_json::from_slice(&read).unwrap_or(Value::Null)).await
     } else {
         Value::Null
     };

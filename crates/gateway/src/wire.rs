@@ -1,4 +1,4 @@
-//! What every call needs on its way, wherever it is booked: settings, prices, budgets, gates, and the client.
+//! What every call needs on its way, wherever it is booked: settings, prices, budgets, gates, and upstreams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::budget::Budgets;
 use crate::config::{Config, Dialect};
 use crate::refusal::Refusal;
 use crate::route::Route;
-use crate::upstream::{Http, Upstream, Upstreams};
+use crate::upstream::{Dialer, Http, Upstream, Upstreams};
 
 /// The price tables of the moment.
 pub(crate) type Tables = Box<dyn Fn() -> Arc<Prices> + Send + Sync>;
@@ -29,7 +29,7 @@ pub(crate) struct Wire {
     pub(crate) prices: Tables,
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) gates: Gates,
-    pub(crate) http: Http,
+    pub(crate) dialer: Dialer,
     pub(crate) upstreams: Upstreams,
 }
 
@@ -70,6 +70,7 @@ impl Wire {
     /// Passes on what costs nothing.
     pub(crate) async fn pass(
         &self,
+        http: &Http,
         upstream: &Upstream,
         route: &Route,
         method: Method,
@@ -80,11 +81,28 @@ impl Wire {
         *request.method_mut() = method;
         *request.uri_mut() = upstream.uri(&route.rest).ok_or_else(nothing_there)?;
         *request.headers_mut() = upstream.headers(headers);
-        let sent = timeout(self.config.timeouts.first_byte, self.http.request(request)).await;
+        let sent = timeout(self.config.timeouts.first_byte, http.request(request)).await;
         let unreachable = |what| Refusal::new(StatusCode::BAD_GATEWAY, "upstream_unreachable", what).unsaid();
         let response = sent.map_err(|_| unreachable("the upstream does not answer"))?;
         let (parts, body) = response.map_err(|_| unreachable("the upstream cannot be reached"))?.into_parts();
         Ok(answer::head(parts.status, &parts.headers).map(|()| Flow::Passed(body)))
+    }
+}
+
+/// Reading so many bytes takes a millisecond or so.
+const LARGE: usize = 256 << 10;
+
+/// Does work on so many bytes: at once, or on a thread for such work if they are many, so that the calls beside it need not
+/// wait.
+pub(crate) async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes <= LARGE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // Only the end of the runtime cancels it, and this with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

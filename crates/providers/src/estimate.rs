@@ -21,10 +21,12 @@ struct Chars {
 
 impl Chars {
     fn add(&mut self, text: &str) {
-        let ascii = text.bytes().filter(u8::is_ascii).count();
-        self.ascii += ascii as u64;
-        if ascii < text.len() {
-            self.other += text.chars().filter(|c| !c.is_ascii()).count() as u64;
+        if text.is_ascii() {
+            self.ascii += text.len() as u64;
+            return;
+        }
+        for c in text.chars() {
+            *(if c.is_ascii() { &mut self.ascii } else { &mut self.other }) += 1;
         }
     }
 
@@ -53,7 +55,12 @@ pub fn estimate_input(body: &Value) -> u64 {
 /// The most input tokens that a request body may be, from its characters alone: twice the estimate, since dense text (code,
 /// JSON, names) has two characters a token where prose has four.
 pub fn bound_input(body: &Value) -> u64 {
-    estimate_input(body).saturating_mul(2)
+    bound_of_estimate(estimate_input(body))
+}
+
+/// The same from an estimate of the body, where there is one already.
+pub fn bound_of_estimate(estimate: u64) -> u64 {
+    estimate.saturating_mul(2)
 }
 
 /// Tokens that no text of the body stands for.

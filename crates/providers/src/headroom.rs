@@ -1,6 +1,6 @@
 //! How much of a target's limits is left, as its answers say.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use midwatch_workflow::Headroom;
 use midwatch_workflow::Timestamp;
 use midwatch_workflow::gate::Window;
@@ -13,6 +13,13 @@ use crate::retry_after::{compound, rfc3339, text, until};
 ///
 /// Times are taken relative to the answer's own `Date` if it has one, else to `now`.
 pub fn headroom(headers: &HeaderMap, now: Timestamp) -> Option<Headroom> {
+    // Most answers of most targets tell of none, and each name that is asked for has to be put together.
+    let tells = |name: &HeaderName| {
+        name.as_str().split_once("-ratelimit-").is_some_and(|(of, _)| matches!(of, "x" | "anthropic"))
+    };
+    if !headers.keys().any(tells) {
+        return None;
+    }
     let openai = |what: &str| {
         window(
             headers,
@@ -60,7 +67,7 @@ fn window(headers: &HeaderMap, [limit, remaining, reset]: [String; 3], now: Time
 mod tests {
     use std::time::Duration;
 
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
 

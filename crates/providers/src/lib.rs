@@ -20,7 +20,7 @@ mod transport;
 mod usage;
 
 pub use classify::{Answer, classify, failed_answer, failed_event};
-pub use estimate::{bound_input, estimate_input, estimate_output};
+pub use estimate::{bound_input, bound_of_estimate, estimate_input, estimate_output};
 pub use headroom::headroom;
 pub use meter::StreamMeter;
 pub use price::{PriceError, Prices, Quote};

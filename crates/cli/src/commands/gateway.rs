@@ -77,11 +77,8 @@ impl Gateway {
         let options =
             Options { idle: config.idle, ..Options::new(format!("gateway, process {}", std::process::id())) };
         let recorder = Recorder::open(&global.db, options, now()).map_err(unavailable)?;
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        if let Some(threads) = self.threads {
-            runtime.worker_threads(threads.into());
-        }
-        let runtime = runtime.enable_all().build()?;
+        // Accepts connections and looks after runs; calls have threads of their own.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let has_drained = runtime.block_on(async {
             let gateway = midwatch_gateway::Gateway::new(config, recorder.clone(), &global.db, environment);
             let gateway = gateway.map_err(|error| Error::usage(error.to_string()))?;
@@ -91,7 +88,7 @@ impl Gateway {
             // Before anybody knows the address: whoever does may stop it at once.
             let mut stop = Stop::listen()?;
             announce(listener.local_addr()?, global, out)?;
-            anyhow::Ok(gateway.serve(listener, async move { stop.told().await }).await)
+            Ok::<_, anyhow::Error>(gateway.serve(listener, async move { stop.told().await }).await?)
         })?;
         runtime.shutdown_background();
         recorder.end_idle();
@@ -137,6 +134,9 @@ impl Gateway {
         }
         if let Some(listen) = self.listen {
             set("LISTEN", &listen.to_string());
+        }
+        if let Some(threads) = self.threads {
+            set("THREADS", &threads.to_string());
         }
         if let Some(mode) = &self.mode {
             set("MODE", mode);

@@ -9,6 +9,7 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub const ENVIRONMENT: &str = "MIDWATCH_GATEWAY_";
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// How many threads carry calls; as many as the machine has cores, if nothing is said.
+    pub threads: Option<NonZero<u16>>,
     /// What to do about failures.
     pub mode: Mode,
     /// What a call's bound must survive before the call is sent.
@@ -70,6 +73,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4100)),
+            threads: None,
             mode: Mode::default(),
             durable: Durability::default(),
             workflow: "gateway".to_owned(),
@@ -87,6 +91,14 @@ impl Default for Config {
             upstreams: BTreeMap::new(),
             keys: BTreeMap::new(),
         }
+    }
+}
+
+impl Config {
+    /// How many threads carry calls.
+    pub(crate) fn threads(&self) -> NonZero<usize> {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        self.threads.map_or_else(cores, NonZero::from)
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Stage {
     folder: TempDir,
     recorder: Recorder,
     stop: oneshot::Sender<()>,
-    serving: JoinHandle<bool>,
+    serving: JoinHandle<std::io::Result<bool>>,
 }
 
 /// An attempt as the journal has it.
@@ -82,7 +82,7 @@ impl Stage {
     pub(crate) async fn restart(self, settings: &str) -> Stage {
         let Self { simulator, folder, recorder, stop, serving, .. } = self;
         drop(stop);
-        assert!(serving.await.unwrap(), "all calls had ended");
+        assert!(serving.await.unwrap().unwrap(), "all calls had ended");
         recorder.close().unwrap();
         start_before(simulator, folder, settings).await
     }
