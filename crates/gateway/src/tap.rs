@@ -203,7 +203,7 @@ impl Tap {
 
     /// Ends it with a last event for a client that has begun to read.
     fn end_saying(&mut self, said: Bytes, failure: Failure) {
-        if self.is_begun {
+        if self.is_begun && !self.reading.is_complete {
             self.ready.push_back(said);
         }
         self.end(Some(failure), State::Ends);
@@ -240,6 +240,8 @@ impl Tap {
     fn end(&mut self, failure: Option<Failure>, state: State) {
         self.state = state;
         self.upstream = None;
+        // What comes after the answer's end takes nothing of it back.
+        let failure = failure.filter(|_| !self.reading.is_complete);
         self.failure = self.failure.take().or(failure);
         match self.failure.clone() {
             None => {
@@ -283,12 +285,17 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        if self.bill.is_open() {
-            let failure = self.failure.take();
-            let gone = || {
-                Failure::new(Class::Cancelled, "the client went away in the middle of the stream").ambiguous()
-            };
-            self.settle_failed(failure.unwrap_or_else(gone));
+        if !self.bill.is_open() {
+            return;
+        }
+        match self.failure.take() {
+            Some(failure) => drop(self.settle_failed(failure)),
+            // Many clients leave once they have read the answer's end.
+            None if self.reading.is_complete => self.end(None, State::Over),
+            None => {
+                let gone = "the client went away in the middle of the stream";
+                self.settle_failed(Failure::new(Class::Cancelled, gone).ambiguous());
+            }
         }
     }
 }

@@ -212,3 +212,35 @@ async fn what_costs_nothing_passes_unbooked_and_what_is_unknown_is_booked_withou
     assert_eq!(image.status(), 404);
     assert_eq!(stage.attempt("image").failure.unwrap().class, Class::NotFound);
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_when_it_has_read_the_answers_end_has_had_a_whole_answer() {
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", upstream.local_addr().unwrap());
+    // Says that this was all, and keeps the connection open.
+    let lingers = tokio::spawn(async move {
+        let (mut stream, _) = upstream.accept().await.unwrap();
+        let mut request = vec![0; 64 << 10];
+        let _ = stream.read(&mut request).await.unwrap();
+        let text = json!({"id": "1", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]});
+        let usage = json!({"id": "1", "choices": [], "usage": {"prompt_tokens": 8, "completion_tokens": 1, "total_tokens": 9}});
+        let events = format!("data: {text}\n\ndata: {usage}\n\ndata: [DONE]\n\n");
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        let answer = format!("{head}{:x}\r\n{events}\r\n", events.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let _ = stream.read(&mut request).await;
+    });
+    let stage = start(&format!("[upstreams.odd]\nurl = \"{url}\"\n")).await;
+    let url = format!("{}/run/lingers/up/odd/v1/chat/completions", stage.base);
+    let mut answer = stage.client.post(url).json(&hello(true)).send().await.unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(b"[DONE]\n\n") {
+        text.extend_from_slice(&answer.chunk().await.unwrap().unwrap());
+    }
+    drop(answer);
+    stage.ended("lingers", 1).await;
+    let attempt = stage.attempt("lingers");
+    assert!(attempt.failure.is_none(), "{attempt:?}");
+    assert_eq!((attempt.charges[0].certainty, tokens(&attempt.charges)), (Certainty::Exact, 9));
+    lingers.await.unwrap();
+}
