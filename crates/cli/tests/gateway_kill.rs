@@ -11,7 +11,7 @@ use midwatch::http::reqwest::Client;
 use midwatch_books::{balance, billed, booked};
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, RunQuery, Status};
-use midwatch_simulator::{Config, Cue, Fault, FaultPlan, Faults, Simulator, serve};
+use midwatch_simulator::{Config, Cue, Fault, FaultPlan, Faults, Reply, Simulator, serve};
 use midwatch_workflow::Money;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -195,17 +195,21 @@ fn entry_price(entry: &midwatch_simulator::Entry) -> Money {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_is_cancelled_from_the_command_line() {
+async fn a_run_is_cancelled_from_the_command_line_and_its_stream_under_way_with_it() {
     let folder = TempDir::new().unwrap();
     let db = folder.path().join("gateway.db");
     let simulator = serve(Config::default()).await.unwrap();
     let gateway = Gateway::start(&db, &simulator, "127.0.0.1:0");
     let client = client();
-    let call = async || {
+    let call = async |number| {
         let url = format!("{}/run/runaway/v1/chat/completions", gateway.base);
-        client.post(url).json(&ask(1)).send().await.unwrap()
+        client.post(url).json(&ask(number)).send().await.unwrap()
     };
-    assert_eq!(call().await.status(), 200);
+    assert_eq!(call(1).await.status(), 200);
+    // Takes half a minute, if nobody stops it.
+    let long = Cue::anywhere().reply(Reply::text("bell ".repeat(100)));
+    simulator.script([long, Cue::anywhere().fault(Fault::SlowTokens { token_ms: 300 })]);
+    let stream = call(2).await;
     let midwatch = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_midwatch"));
         let output = command.args(arguments).arg("--db").arg(&db).output().unwrap();
@@ -221,7 +225,11 @@ async fn a_run_is_cancelled_from_the_command_line() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(said.contains("cancelled (event "), "{said}");
-    let refused = call().await;
+    let text = stream.text().await.unwrap();
+    assert!(text.contains("run_cancelled") && text.contains("cancelled by ann: it loops"), "{text}");
+    assert!(simulator.ledger().settled(Duration::from_secs(30)).await);
+    assert!(simulator.ledger().entries()[1].client_gone, "the provider's connection was dropped");
+    let refused = call(1).await;
     assert_eq!(
         (refused.status().as_u16(), &refused.headers()["x-should-retry"]),
         (403, &"false".parse().unwrap())
@@ -229,7 +237,7 @@ async fn a_run_is_cancelled_from_the_command_line() {
     assert!(refused.text().await.unwrap().contains("cancelled by ann: it loops"));
     let shown = midwatch(&["show", "runaway"]);
     assert!(shown.contains("cancelled by ann: it loops"), "{shown}");
-    assert_eq!(simulator.ledger().summary().requests, 1);
+    assert_eq!(simulator.ledger().summary().requests, 2);
 }
 
 #[test]

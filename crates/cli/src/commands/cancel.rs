@@ -16,6 +16,8 @@ Examples:
   midwatch cancel order-42 --reason 'ordered twice'
   midwatch cancel --workflow research --status running --yes
 
+A run of the gateway takes no further call, and its calls under way are cut.
+
 ", super::outcome_help!()))]
 pub(crate) struct Cancel {
     #[command(flatten)]
