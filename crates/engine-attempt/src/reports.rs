@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use midwatch_gates::TargetGate;
-use midwatch_workflow::{Charge, Failure, Headroom, Payload, Reporter, Spent};
+use midwatch_workflow::{Charge, Failure, Headroom, Payload, Reporter, Spent, Used};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -37,12 +37,10 @@ struct ReportState {
     is_unsaid: bool,
     /// `None` where a bound was released.
     charges: Vec<Option<Charge>>,
-    /// The places of bounds that nobody settled yet.
-    open: Vec<usize>,
+    /// The places of bounds that nobody settled yet, and how to find out better.
+    open: Vec<(usize, Option<Used>)>,
     /// Answered when what is reported now is durable.
     replies: Vec<Durable>,
-    /// Who knows better than the bounds of what is under way.
-    settling: Vec<Box<dyn FnOnce() + Send>>,
     is_closed: bool,
 }
 
@@ -76,7 +74,6 @@ impl Reports {
             charges: Vec::new(),
             open: Vec::new(),
             replies: Vec::new(),
-            settling: Vec::new(),
             is_closed: false,
         };
         let (post, is_posted) = (Box::new(post), AtomicBool::new(false));
@@ -114,17 +111,19 @@ impl Reports {
 
     /// Ends reporting and gives all charges. Whatever the step's code still reports comes too late.
     pub fn close(&self) -> Vec<Charge> {
-        let settling = std::mem::take(&mut self.lock().settling);
-        settling.into_iter().for_each(|settle| settle());
         let mut state = self.lock();
         state.is_closed = true;
         let open = std::mem::take(&mut state.open);
-        let charges = std::mem::take(&mut state.charges);
+        let mut charges = std::mem::take(&mut state.charges);
         drop(state);
-        if let Some(account) = &self.account {
-            // A bound that nobody settled is what the call took, as far as anybody will ever know.
-            let left = open.iter().filter_map(|place| charges.get(*place)?.as_ref());
-            left.for_each(|bound| account.settle(bound, Some(bound)));
+        for (place, used) in open {
+            let Some(Some(booked)) = charges.get_mut(place) else { continue };
+            // A bound that nobody settled is what the call took, unless somebody has followed it.
+            let bound = booked.clone();
+            *booked = used.map_or_else(|| bound.clone(), |used| used());
+            if let Some(account) = &self.account {
+                account.settle(&bound, Some(booked));
+            }
         }
         charges.into_iter().flatten().collect()
     }
@@ -216,7 +215,7 @@ impl Reporter for Reports {
                 state.charges.push(Some(bound));
                 state.replies.push(reply);
                 let place = state.charges.len() - 1;
-                state.open.push(place);
+                state.open.push((place, None));
                 place
             };
             self.post();
@@ -228,10 +227,9 @@ impl Reporter for Reports {
         })
     }
 
-    fn before_close(&self, settle: Box<dyn FnOnce() + Send>) {
-        let mut state = self.lock();
-        if !state.is_closed {
-            state.settling.push(settle);
+    fn follow(&self, place: usize, used: Used) {
+        if let Some((_, known)) = self.lock().open.iter_mut().find(|(open, _)| *open == place) {
+            *known = Some(used);
         }
     }
 
@@ -243,9 +241,9 @@ impl Reporter for Reports {
         }
         if let Some(booked) = state.charges.get_mut(place) {
             let bound = std::mem::replace(booked, charge.clone());
-            let is_open = state.open.iter().position(|open| *open == place);
-            if let (Some(account), Some(at), Some(bound)) = (&self.account, is_open, &bound) {
-                state.open.swap_remove(at);
+            let at = state.open.iter().position(|(open, _)| *open == place);
+            let was_open = at.map(|at| state.open.swap_remove(at)).is_some();
+            if let (Some(account), true, Some(bound)) = (&self.account, was_open, &bound) {
                 account.settle(bound, charge.as_ref());
             }
         }

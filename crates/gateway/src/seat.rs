@@ -44,8 +44,25 @@ struct Calls {
 
 struct UnderWay {
     reservation: Reservation,
-    /// Who is paid, and what was seen of the answer, once it has begun.
-    seen: Option<(String, Arc<Mutex<StreamMeter>>)>,
+    /// Once the answer has begun.
+    seen: Option<Seen>,
+}
+
+/// What was seen of an answer so far.
+#[derive(Clone)]
+struct Seen {
+    /// Who is paid.
+    target: String,
+    meter: Arc<Mutex<StreamMeter>>,
+    wire: Arc<Wire>,
+}
+
+impl Seen {
+    fn charge(&self) -> Charge {
+        let (report, certainty) = lock(&self.meter).report();
+        let charge = Charge { certainty, ..report.charge(&self.target) };
+        self.wire.price(charge, &report)
+    }
 }
 
 /// Why a call of an attempt is not made.
@@ -103,9 +120,6 @@ impl Seat {
             Some(token) => token,
             None => {
                 let made = desk.admit(self).map_err(|error| bug(&error))?;
-                // An engine that drops the attempt closes its books first.
-                let seat = Arc::downgrade(self);
-                self.cx.before_close(move || seat.upgrade().into_iter().for_each(|seat| seat.leave()));
                 self.token.get_or_init(|| made)
             }
         };
@@ -185,10 +199,8 @@ impl Seat {
             std::mem::take(&mut calls.under_way)
         };
         for call in under_way.into_values() {
-            if let Some((target, meter)) = call.seen {
-                let (report, certainty) = lock(&meter).report();
-                let charge = Charge { certainty, ..report.charge(&target) };
-                call.reservation.settle(self.wire.price(charge, &report));
+            if let Some(seen) = call.seen {
+                call.reservation.settle(seen.charge());
             }
         }
         if let (Some(token), Some(desk)) = (self.token.get(), self.desk.upgrade()) {
@@ -207,7 +219,14 @@ impl Booking {
     /// The answer has begun: from now on what was seen counts, and no longer the bound.
     pub(crate) fn follow(&self, target: &str, meter: &Arc<Mutex<StreamMeter>>) {
         if let Some(call) = self.seat.lock().under_way.get_mut(&self.call) {
-            call.seen = Some((target.to_owned(), Arc::clone(meter)));
+            // An engine that drops the attempt closes its books first, and asks what has been seen.
+            let seen = Seen {
+                target: target.to_owned(),
+                meter: Arc::clone(meter),
+                wire: Arc::clone(&self.seat.wire),
+            };
+            call.seen = Some(seen.clone());
+            call.reservation.follow(move || seen.charge());
         }
     }
 

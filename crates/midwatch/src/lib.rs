@@ -86,7 +86,7 @@ pub use midwatch_workflow::{
     Headroom, InvalidId, InvalidMoney, Jitter, KeyScope, Message, Money, Name, Named, NewRun, OnDuplicate,
     OnReached, ParkReason, Payload, Reporter, Reservation, Resolution, Retried, RetryPolicy, RunId, RunInfo,
     RunResult, RunStarted, SignalCall, Spent, Started, Step, StepCall, StepContext, StepDefinition,
-    StepOptions, Timeouts, Timestamp, Tried, Usage, Workflow, WorkflowDefinition, WorkflowId,
+    StepOptions, Timeouts, Timestamp, Tried, Usage, Used, Workflow, WorkflowDefinition, WorkflowId,
     WorkflowOptions, gate, step_fn, workflow_fn,
 };
 #[cfg(feature = "http")]

@@ -52,7 +52,7 @@ pub use policy::{
 };
 pub use registry::Registry;
 pub use state::{OPS_PENDING_MAX, Recorded};
-pub use step_context::{AttemptInfo, Reporter, Reservation, RunInfo, StepContext};
+pub use step_context::{AttemptInfo, Reporter, Reservation, RunInfo, StepContext, Used};
 pub use time::Timestamp;
 pub use trace::{LOG_TARGET, SpanId, SpanOf, Traceparent};
 pub use usage::{Certainty, Charge, Spent, Usage};

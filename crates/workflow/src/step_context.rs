@@ -88,10 +88,11 @@ pub trait Reporter: Send + Sync {
         Box::pin(std::future::ready(Ok(usize::MAX)))
     }
 
-    /// Calls this before the attempt's books are closed, also when it is dropped half way; see
-    /// [`StepContext::before_close`]. An engine without this calls it never.
-    fn before_close(&self, settle: Box<dyn FnOnce() + Send>) {
-        drop(settle);
+    /// Learns how to find out what the call behind a bound has used so far; see [`Reservation::follow`]. An engine without
+    /// this books the bound.
+    fn follow(&self, place: usize, used: Used) {
+        let _ = place;
+        drop(used);
     }
 
     /// Replaces a bound by what was really spent; `None` if that was nothing.
@@ -112,7 +113,16 @@ pub struct Reservation {
     place: usize,
 }
 
+/// Tells what a call has used so far.
+pub type Used = Box<dyn FnOnce() -> Charge + Send>;
+
 impl Reservation {
+    /// The answer has begun, and `used` tells how much the call has used so far. If the attempt is dropped half way, that is
+    /// booked and not the bound; if its process dies, the bound. `used` must not wait.
+    pub fn follow(&self, used: impl FnOnce() -> Charge + Send + 'static) {
+        self.reporter.follow(self.place, Box::new(used));
+    }
+
     /// Replaces the bound by what the call did cost.
     pub fn settle(self, charge: Charge) {
         self.reporter.settle(self.place, Some(charge));
@@ -245,12 +255,6 @@ impl StepContext {
     pub async fn reserve(&self, bound: Charge) -> Result<Reservation, Failure> {
         let place = self.attempt.reporter.reserve(Charge { certainty: Certainty::Bound, ..bound }).await?;
         Ok(Reservation { reporter: Arc::clone(&self.attempt.reporter), place })
-    }
-
-    /// Has something called before the attempt's books are closed: for whoever meters calls on its behalf, and knows better
-    /// than their bounds what they have used when it is dropped half way. It must not wait.
-    pub fn before_close(&self, settle: impl FnOnce() + Send + 'static) {
-        self.attempt.reporter.before_close(Box::new(settle));
     }
 
     /// What the attempt has spent so far.

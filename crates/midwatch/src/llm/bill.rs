@@ -1,6 +1,6 @@
 //! What a call costs, booked whatever becomes of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use midwatch_providers::{Provider, Report, StreamMeter, estimate_input, usage_of};
 use midwatch_workflow::{Certainty, Charge, Failure, Reservation, StepContext};
@@ -17,7 +17,7 @@ pub(crate) struct Bill {
     reservation: Option<Reservation>,
     target: String,
     provider: Provider,
-    meter: StreamMeter,
+    meter: Arc<Mutex<StreamMeter>>,
     is_begun: bool,
 }
 
@@ -36,7 +36,7 @@ impl Bill {
             reservation: Some(reservation),
             target: target.to_owned(),
             provider,
-            meter: StreamMeter::new(provider, estimate_input(body)),
+            meter: Arc::new(Mutex::new(StreamMeter::new(provider, estimate_input(body)))),
             is_begun: false,
         })
     }
@@ -44,11 +44,15 @@ impl Bill {
     /// The answer has begun: from now on what was seen counts, and no longer the bound.
     pub(crate) fn begin(&mut self) {
         self.is_begun = true;
+        if let Some(reservation) = &self.reservation {
+            let (target, meter) = (self.target.clone(), Arc::clone(&self.meter));
+            reservation.follow(move || metered(&target, &meter));
+        }
     }
 
     /// Reads an event of the stream.
     pub(crate) fn observe(&mut self, event: &Value) {
-        self.meter.observe_value(event);
+        lock(&self.meter).observe_value(event);
     }
 
     /// The request came to nothing. Only if the provider may have got it and never said a word, the bound stays.
@@ -69,26 +73,39 @@ impl Bill {
         let report = usage_of(self.provider, body);
         let certainty = if report.is_some() { Certainty::Exact } else { Certainty::Estimated };
         let report = report.unwrap_or_else(|| {
-            let (mut report, _) = self.meter.report();
+            let (mut report, _) = lock(&self.meter).report();
             report.usage.output = midwatch_providers::estimate_output(text);
             report
         });
-        self.book(report, certainty)
+        self.book(priced(&self.target, &report, certainty))
     }
 
     fn book_metered(&mut self) -> Charge {
-        let (report, certainty) = self.meter.report();
-        self.book(report, certainty)
+        self.book(metered(&self.target, &self.meter))
     }
 
-    fn book(&mut self, report: Report, certainty: Certainty) -> Charge {
-        let charge = Charge { certainty, ..report.charge(&self.target) };
-        let charge = prices().price(charge, &report, now());
+    fn book(&mut self, charge: Charge) -> Charge {
         if let Some(reservation) = self.reservation.take() {
             reservation.settle(charge.clone());
         }
         charge
     }
+}
+
+/// What a stream has used so far.
+fn metered(target: &str, meter: &Mutex<StreamMeter>) -> Charge {
+    let (report, certainty) = lock(meter).report();
+    priced(target, &report, certainty)
+}
+
+fn priced(target: &str, report: &Report, certainty: Certainty) -> Charge {
+    let charge = Charge { certainty, ..report.charge(target) };
+    prices().price(charge, report, now())
+}
+
+/// No foreign code runs under the lock, so a poisoned one still holds a whole meter.
+fn lock(meter: &Mutex<StreamMeter>) -> MutexGuard<'_, StreamMeter> {
+    meter.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Bill {
