@@ -2,8 +2,8 @@
 
 use futures_util::future::join_all;
 use midwatch_simulator::{Cue, Reply};
-use midwatch_workflow::{Class, Money};
-use serde_json::Value;
+use midwatch_workflow::{Class, EventKind, Money};
+use serde_json::{Value, json};
 
 use crate::stage::{CLIENT_KEY, Stage, hello, start};
 
@@ -88,4 +88,25 @@ async fn a_client_may_want_less_for_its_run_than_is_set_and_not_more() {
     };
     assert_eq!(ask("less", "0.00000001").await, 402);
     assert_eq!(ask("more", "100").await, 200);
+}
+
+#[tokio::test]
+async fn where_a_budget_is_tight_counted_tokens_decide_and_are_the_bound_on_record() {
+    let stage = start("[budgets.run]\nusd = \"0.0135\"\n").await;
+    // By characters it may be 2,250 tokens, counted it is at most 1,100.
+    let content = "The fog was thick over the harbour. ".repeat(125);
+    let body =
+        json!({"model": "gpt-4o", "max_tokens": 1_000, "messages": [{"role": "user", "content": content}]});
+    let answer = stage.chat("tight", &body).send().await.unwrap();
+    if cfg!(feature = "tokens") {
+        assert_eq!(answer.status(), 200);
+        let events = stage.events(&stage.run("tight"));
+        let bound = events.iter().find_map(|event| match &event.kind {
+            EventKind::Heartbeat { charges, .. } => Some(charges[0].clone()),
+            _ => None,
+        });
+        assert!(bound.unwrap().cost.unwrap() < Money::from_picos(13_500_000_000));
+    } else {
+        assert_eq!((answer.status().as_u16(), stage.bills().await.len()), (402, 0));
+    }
 }
