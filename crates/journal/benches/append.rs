@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use midwatch_journal::sqlite::{Options, SqliteJournal};
 use midwatch_journal::{Append, Fold, Journal};
 use midwatch_workflow::event::{AttemptScheduled, Ended, RunStarted};
-use midwatch_workflow::{Event, EventKind, OpId, Payload, RunId, Timestamp, WorkflowId};
+use midwatch_workflow::{Event, EventKind, OpId, Payload, RunId, Timestamp};
 use rusqlite::{Connection, params};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -261,20 +261,7 @@ fn step() -> Append {
 }
 
 fn summary(run: RunId, micros: u64) -> Box<midwatch_journal::RunSummary> {
-    let start = RunStarted {
-        run,
-        workflow: "checkout".to_owned(),
-        workflow_id: WorkflowId::from(run),
-        input: Payload::null(),
-        timeout: None,
-        budget: None,
-        parent: None,
-        forked_from: None,
-        key_base: None,
-        traceparent: None,
-        tenant: None,
-        worker: "build-1:4242".to_owned(),
-    };
+    let start = RunStarted { worker: "build-1:4242".to_owned(), ..RunStarted::bare(run, "checkout") };
     let at = |micros| Timestamp::from_micros(1_790_000_000_000_000 + micros);
     let mut fold = Fold::begin(&start, at(micros));
     if micros > 0 {

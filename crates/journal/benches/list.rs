@@ -119,19 +119,13 @@ fn id(number: u64) -> RunId {
 fn start(number: u64) -> Append {
     let run = id(number);
     let is_rare = number % 1_000 == 999;
+    let workflow = if is_rare { "rare".to_owned() } else { format!("workflow-{}", number % 5) };
     let start = RunStarted {
-        run,
-        workflow: if is_rare { "rare".to_owned() } else { format!("workflow-{}", number % 5) },
         workflow_id: WorkflowId::new(format!("order-{number}")).unwrap(),
         input: Payload::of(&number).unwrap(),
-        timeout: None,
-        budget: None,
-        parent: None,
-        forked_from: None,
-        key_base: None,
-        traceparent: None,
         tenant: Some(if is_rare { "rare".to_owned() } else { format!("tenant-{}", number % 7) }),
         worker: "build-1:4242".to_owned(),
+        ..RunStarted::bare(run, workflow)
     };
     let mut summary = Box::new(Fold::begin(&start, at(number * 1_000_000)).summary);
     summary.status = match number {

@@ -157,18 +157,13 @@ impl Recorder {
 
     fn start(&self, new: NewRun) -> RunStarted {
         RunStarted {
-            run: new.run,
-            workflow: new.workflow,
             workflow_id: new.workflow_id,
             input: if new.is_held { marks::held(new.input) } else { new.input },
-            timeout: None,
             budget: new.budget,
-            parent: None,
-            forked_from: None,
-            key_base: None,
             traceparent: new.traceparent,
             tenant: new.tenant,
             worker: self.shared.options.worker_name(),
+            ..RunStarted::bare(new.run, new.workflow)
         }
     }
 

@@ -35,18 +35,10 @@ impl Story {
         let at = START + Duration::from_secs(u64::from(n));
         let run = RunId::new(at, [n; 10]);
         let mut start = RunStarted {
-            run,
-            workflow: workflow.to_owned(),
             workflow_id: WorkflowId::new(id).unwrap(),
             input: json(r#"{"order":42}"#),
-            timeout: None,
-            budget: None,
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: None,
-            tenant: None,
             worker: "w1".to_owned(),
+            ..RunStarted::bare(run, workflow)
         };
         change(&mut start);
         let mut story = Self { run, events: Vec::new(), at, op: 0 };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use midwatch_workflow::{
     Advanced, Class, Ended, Event, EventKind, Execution, Failure, Op, OpId, OpKind, Outcome, Payload,
-    Progress, Recorded, Resolution, RunId, RunStarted, Timestamp, WorkflowDefinition, WorkflowId,
+    Progress, Recorded, Resolution, RunId, RunStarted, Timestamp, WorkflowDefinition,
 };
 
 /// One thing that happens; what exactly depends on what is open.
@@ -35,20 +35,7 @@ pub(crate) const START: Timestamp = Timestamp::from_micros(1_790_000_000_000_000
 impl Live {
     pub(crate) fn begin(workflow: &WorkflowDefinition) -> Self {
         let run = RunId::new(START, [7; 10]);
-        let start = RunStarted {
-            run,
-            workflow: "main".into(),
-            workflow_id: WorkflowId::from(run),
-            input: Payload::null(),
-            timeout: Some(Duration::from_secs(3600)),
-            budget: None,
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: None,
-            tenant: None,
-            worker: String::new(),
-        };
+        let start = RunStarted { timeout: Some(Duration::from_secs(3600)), ..RunStarted::bare(run, "main") };
         let execution = Execution::new(workflow, start.clone(), START, Recorded::default());
         let started = Event { at: START, kind: EventKind::RunStarted(Box::new(start)) };
         let mut live = Self {

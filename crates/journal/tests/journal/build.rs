@@ -21,18 +21,10 @@ pub(crate) fn event(micros: u64, kind: EventKind) -> Event {
 
 pub(crate) fn started(run: RunId, workflow_id: &str) -> RunStarted {
     RunStarted {
-        run,
-        workflow: "checkout".to_owned(),
         workflow_id: WorkflowId::new(workflow_id).unwrap(),
         input: Payload::of(&"order").unwrap(),
-        timeout: None,
-        budget: None,
-        parent: None,
-        forked_from: None,
-        key_base: None,
-        traceparent: None,
-        tenant: None,
         worker: "worker-1".to_owned(),
+        ..RunStarted::bare(run, "checkout")
     }
 }
 

@@ -166,20 +166,7 @@ impl Tale {
     pub fn begin_with(world: World, seed: u64, change: impl FnOnce(&mut RunStarted)) -> Self {
         let at = Timestamp::from_micros(START + seed * 1_000_000);
         let run = RunId::new(at, [u8::try_from(draw(seed) % 251).unwrap_or(0); 10]);
-        let mut start = RunStarted {
-            run,
-            workflow: world.workflow.to_owned(),
-            workflow_id: WorkflowId::from(run),
-            input: Payload::null(),
-            timeout: None,
-            budget: None,
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: None,
-            tenant: None,
-            worker: "w1".to_owned(),
-        };
+        let mut start = RunStarted { worker: "w1".to_owned(), ..RunStarted::bare(run, world.workflow) };
         change(&mut start);
         let mut tale =
             Self { world, events: Vec::new(), at, run, seed, op: 0, uses: std::collections::BTreeMap::new() };

@@ -11,18 +11,9 @@ const fn at(second: u64) -> Timestamp {
 
 fn begun() -> (RunState, String) {
     let start = RunStarted {
-        run: RunId::from_bytes([1; 16]),
-        workflow: "w".to_owned(),
         workflow_id: WorkflowId::new("thread").unwrap(),
-        input: Payload::null(),
-        timeout: None,
-        budget: None,
-        parent: None,
-        forked_from: None,
-        key_base: None,
-        traceparent: None,
-        tenant: None,
         worker: "recorder: test".to_owned(),
+        ..RunStarted::bare(RunId::from_bytes([1; 16]), "w")
     };
     let (state, told) = RunState::begin(start, at(0));
     (state, told.text)

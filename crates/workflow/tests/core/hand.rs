@@ -21,18 +21,9 @@ pub(crate) struct Hand {
 pub(crate) fn started() -> RunStarted {
     let run = RunId::new(START, [7; 10]);
     RunStarted {
-        run,
-        workflow: "main".into(),
         workflow_id: WorkflowId::new("order-42").expect("an id"),
-        input: Payload::null(),
         timeout: Some(Duration::from_secs(3600)),
-        budget: None,
-        parent: None,
-        forked_from: None,
-        key_base: None,
-        traceparent: None,
-        tenant: None,
-        worker: String::new(),
+        ..RunStarted::bare(run, "main")
     }
 }
 

@@ -108,25 +108,12 @@ impl Findings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use midwatch_workflow::Timestamp;
     use midwatch_workflow::event::RunStarted;
-    use midwatch_workflow::{Payload, Timestamp, WorkflowId};
 
     fn run(status: Status) -> RunSummary {
         let run = RunId::from_bytes([7; 16]);
-        let start = RunStarted {
-            run,
-            workflow: "checkout".to_owned(),
-            workflow_id: WorkflowId::from(run),
-            input: Payload::null(),
-            timeout: None,
-            budget: None,
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: None,
-            tenant: None,
-            worker: String::new(),
-        };
+        let start = RunStarted::bare(run, "checkout");
         let fold = midwatch_journal::Fold::begin(&start, Timestamp::from_micros(0));
         RunSummary { status, ..fold.summary }
     }
