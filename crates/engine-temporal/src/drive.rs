@@ -15,6 +15,7 @@ use temporalio_sdk::{
 use crate::driver::{Driver, End, is_patched, now, polled};
 use crate::host::Host;
 use crate::leave::Carried;
+use crate::shown::name;
 use crate::translate::Translation;
 use crate::wire::{Start, Terms, arguments, raw, raw_of, read, read_payload};
 
@@ -38,6 +39,9 @@ pub(crate) async fn drive(cx: WorkflowContext<Host>, input: RawValue) -> Output 
         Some(Ok(carried)) => Some(carried),
         None => None,
     };
+    if terms.names_itself && carried.is_none() {
+        name(&cx, &start);
+    }
     let next = Start { start: RunStarted { input: Payload::null(), ..start.clone() }, terms };
     let registry = Arc::clone(&shared.registry);
     let translation = polled(&cx, || match carried {

@@ -251,7 +251,8 @@ impl Driver {
                 let workflow = self.shared.registry.workflow(&child.workflow);
                 let start = RunStarted::child(&child, workflow, Parent { run: info.run, op }, info);
                 let start = RunStarted { input: Payload::null(), ..start };
-                Asked::Child { op, child, start: Box::new(Start { start, terms: self.terms }) }
+                let terms = Terms { names_itself: true, ..self.terms };
+                Asked::Child { op, child, start: Box::new(Start { start, terms }) }
             }
             Command::CancelChild(op) | Command::Stop(op) => {
                 if let Some(token) = self.tokens.remove(&op) {

@@ -128,6 +128,7 @@ impl Temporal {
         let terms = Terms {
             history_max: self.options.history_max.map(|max| max.max(HISTORY_LEAST)),
             is_indexed: self.is_indexed,
+            names_itself: false,
         };
         let mut memo = MemoValues::new();
         memo.insert(MEMO_RUN, run.to_string());

@@ -6,7 +6,7 @@
 //! starts a run asks, and all workers of the run keep to that.
 
 use midwatch_journal::{RunSummary, Status};
-use midwatch_workflow::{Money, WorkflowId};
+use midwatch_workflow::{Money, RunStarted, WorkflowId};
 use temporalio_client::grpc::OperatorService;
 use temporalio_client::tonic::Request;
 use temporalio_client::{Client, NamespacedClient};
@@ -16,7 +16,7 @@ use temporalio_common::search_attributes::{SearchAttributeKey, SearchAttributes}
 use temporalio_sdk::WorkflowContext;
 
 use crate::host::Host;
-use crate::wire::MEMO_WORKFLOW_ID;
+use crate::wire::{MEMO_RUN, MEMO_WORKFLOW_ID};
 
 /// The search attribute, or memo field, that says where the run stands.
 const STATUS: SearchAttributeKey<String> = SearchAttributeKey::keyword("midwatch_status");
@@ -63,6 +63,14 @@ impl Shown {
             }
         }
         *self = now;
+    }
+}
+
+/// Writes a run's ids into its memo, where the starter of other runs has them written.
+pub(crate) fn name(cx: &WorkflowContext<Host>, start: &RunStarted) {
+    let ids = [(MEMO_RUN, start.run.to_string()), (MEMO_WORKFLOW_ID, start.workflow_id.to_string())];
+    if let Err(error) = cx.upsert_memo(ids.map(|(field, id)| (field, Some(MemoValue::new(id))))) {
+        tracing::warn!(run = %start.run, %error, "a child's memo cannot name it");
     }
 }
 

@@ -51,6 +51,9 @@ pub(crate) struct Terms {
     /// Whether the server knows midwatch's search attributes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) is_indexed: bool,
+    /// Whether the run writes its ids into its memo itself, with its first task: a child is started without a memo.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) names_itself: bool,
 }
 
 /// Which attempt an activity makes.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use midwatch_engine_conformance::server::TemporalServer;
-use midwatch_engine_temporal::Temporal;
+use midwatch_engine_temporal::{Options, Temporal};
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
 use midwatch_workflow::{
@@ -21,8 +21,14 @@ fn registry() -> Registry {
         cx.step(echo("book"), &room).compensate(echo("undo"), |room| room.clone()).await?;
         cx.signal::<String>("guest").await
     });
+    let floor = workflow_fn("floor", move |cx: Context, room: String| async move {
+        let booking =
+            workflow_fn("booking", |_: Context, _: String| async { Ok::<_, Failure>(String::new()) });
+        cx.child(booking, &room).id(WorkflowId::new("room-9").expect("an id")).await
+    });
     let mut registry = Registry::default();
     registry.add_workflow(WorkflowDefinition::of(booking));
+    registry.add_workflow(WorkflowDefinition::of(floor));
     registry.add_step(StepDefinition::of(echo("book")));
     registry.add_step(StepDefinition::of(echo("undo")));
     registry
@@ -70,6 +76,44 @@ fn a_run_may_be_started_signalled_and_cancelled_with_temporals_own_tools() {
             server.tell(NAMESPACE, &["workflow", "describe", "--workflow-id", "cancelled", "-o", "json"]);
         assert!(shown.to_lowercase().contains("workflow_execution_status_canceled"), "{shown}");
         assert!(shown.contains("midwatch_status") && shown.contains("midwatch_cost"), "{shown}");
+    });
+}
+
+#[test]
+fn a_child_shows_in_temporals_own_tools_what_its_parent_shows() {
+    let Some(server) = TemporalServer::start(&[NAMESPACE]) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let journal = MemoryJournal::new();
+        let options = TemporalHarness::options(&server.url(), NAMESPACE, "native".to_owned());
+        let options = Options { history_max: Some(50), ..options };
+        let engine = Temporal::open(Arc::new(journal.clone()), registry(), options).await;
+        let engine = engine.expect("an engine");
+        let mut new = NewRun::new("floor", Payload::of(&"room 9").expect("JSON"));
+        new.workflow_id = WorkflowId::new("floor-1").ok();
+        let parent = engine.start(new).await.expect("a run").run;
+        let waits = |run: &RunSummary| run.workflow == "booking" && run.status == Status::Waiting;
+        let child = until(&journal, waits).await.run;
+        for (run, workflow_id, temporal) in
+            [(parent, "floor-1", "floor/floor-1"), (child, "room-9", "booking/room-9")]
+        {
+            let shown =
+                server.tell(NAMESPACE, &["workflow", "describe", "--workflow-id", temporal, "-o", "json"]);
+            let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+            let memo = &shown["workflowExecutionInfo"]["memo"];
+            for (field, value) in [
+                ("midwatch_run", run.to_string()),
+                ("midwatch_workflow_id", workflow_id.to_owned()),
+                ("midwatch_status", "waiting".to_owned()),
+            ] {
+                assert_eq!(
+                    memo["fields"][field].as_str().or(memo[field].as_str()),
+                    Some(value.as_str()),
+                    "{shown:#}"
+                );
+            }
+        }
+        engine.shut_down().await.expect("a clean end");
     });
 }
 
