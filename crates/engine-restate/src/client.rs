@@ -8,10 +8,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client as Http;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use midwatch_workflow::{RunResult, Timestamp};
+use midwatch_workflow::{Payload, RunResult, Timestamp};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::listing::quoted;
 use crate::translate::{self, Posted, RunInput};
 
 /// Why the server did not do what was asked.
@@ -54,7 +56,7 @@ pub(crate) struct Client {
 }
 
 /// A run as Restate addresses it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Address {
     pub(crate) service: String,
     pub(crate) key: String,
@@ -126,6 +128,9 @@ impl Client {
             #[serde(default)]
             code: Option<u16>,
             message: String,
+            /// Who failed: the invocation, or the server itself.
+            #[serde(default)]
+            source: Option<String>,
         }
         let uri = format!("{}/restate/workflow/{}/{}/attach", self.ingress, to.service, escaped(&to.key));
         let (status, text) = self.ask(Method::GET, uri.clone(), None).await?;
@@ -135,8 +140,20 @@ impl Client {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        let failed: Failed = serde_json::from_slice(&text).map_err(|_| refusal(uri, status, &text))?;
+        let failed: Failed =
+            serde_json::from_slice(&text).map_err(|_| refusal(uri.clone(), status, &text))?;
+        if failed.source.is_some_and(|source| source != "invocation") {
+            return Err(refusal(uri, status, &text));
+        }
         Ok(Some(translate::failed(failed.code.unwrap_or(status.as_u16()), &failed.message)))
+    }
+
+    /// The output of a run that has one.
+    pub(crate) async fn output(&self, of: &Address) -> Result<Option<Payload>, ServerError> {
+        Ok(match self.attach(of).await? {
+            Some(RunResult::Completed(output)) => Some(output),
+            Some(RunResult::Failed { .. }) | None => None,
+        })
     }
 
     /// Sends a message to a run.
@@ -148,22 +165,26 @@ impl Client {
 
     /// What the server knows of a run.
     pub(crate) async fn invocation(&self, of: &Address) -> Result<Option<Invocation>, ServerError> {
-        #[derive(Deserialize)]
-        struct Rows {
-            rows: Vec<Invocation>,
-        }
-        let quoted = |text: &str| text.replace('\'', "''");
         let query = format!(
             "SELECT id, status, retry_count, last_failure, pinned_deployment_id FROM sys_invocation \
              WHERE target_service_name = '{}' AND target_service_key = '{}' AND target_handler_name = 'run'",
             quoted(&of.service),
             quoted(&of.key)
         );
+        Ok(self.rows(query).await?.into_iter().next())
+    }
+
+    /// Asks the server in SQL.
+    pub(crate) async fn rows<T: DeserializeOwned>(&self, query: String) -> Result<Vec<T>, ServerError> {
+        #[derive(Deserialize)]
+        struct Rows<T> {
+            rows: Vec<T>,
+        }
         let uri = format!("{}/query", self.admin);
         let body = json!({ "query": query }).to_string();
         let answer = self.call(Method::POST, uri.clone(), Some(body.into())).await?;
-        let rows: Rows = serde_json::from_slice(&answer).map_err(|_| strange(uri, &answer))?;
-        Ok(rows.rows.into_iter().next())
+        let rows: Rows<T> = serde_json::from_slice(&answer).map_err(|_| strange(uri, &answer))?;
+        Ok(rows.rows)
     }
 
     async fn call(&self, method: Method, uri: String, body: Option<Bytes>) -> Result<Bytes, ServerError> {

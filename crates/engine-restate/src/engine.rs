@@ -10,14 +10,14 @@ use midwatch_engine_attempt::Admissions;
 use midwatch_journal::{Journal, RunQuery};
 use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{
-    Engine, EngineError, EventKind, Message, NewRun, OnDuplicate, Registry, RunId, RunResult, RunStarted,
-    Started,
+    Engine, EngineError, Message, NewRun, OnDuplicate, Registry, RunId, RunResult, RunStarted, Started,
 };
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use crate::Options;
+use crate::catch_up::CatchUp;
 use crate::client::{AGAIN, Address, Client, Invocation, ServerError, sent_at};
 use crate::endpoint::Server;
 use crate::host::{Answer, Host};
@@ -34,11 +34,15 @@ pub struct Restate {
     known: Mutex<HashMap<RunId, (Address, String)>>,
     /// Shows other processes how the gates stand.
     showing: AbortHandle,
+    catch_up: CatchUp,
+    /// Brings into the journal what the server has ended.
+    tending: AbortHandle,
 }
 
 impl Drop for Restate {
     fn drop(&mut self) {
         self.showing.abort();
+        self.tending.abort();
     }
 }
 
@@ -68,7 +72,9 @@ impl Restate {
         client.register(&uri).await.map_err(trouble)?;
         let showing = Arc::clone(&host);
         let showing = tokio::spawn(async move { showing.admissions.show().await }).abort_handle();
-        Ok(Self { host, client, server, listens, known: Mutex::default(), showing })
+        let catch_up = CatchUp { client: client.clone(), host: Arc::clone(&host), missing: Arc::default() };
+        let tending = tokio::spawn(catch_up.clone().tend()).abort_handle();
+        Ok(Self { host, client, server, listens, known: Mutex::default(), showing, catch_up, tending })
     }
 
     /// The address that this process listens on.
@@ -97,6 +103,7 @@ impl Restate {
 
     /// Lets attempts under way end within the drain limit, and leaves all runs to Restate.
     pub async fn shut_down(&self) {
+        self.tending.abort();
         self.host.stop();
         let drained = async {
             while self.host.runs_in_memory() > 0 {
@@ -183,11 +190,19 @@ impl Restate {
             return Ok(());
         }
         let invocation = match invocation {
-            Some(invocation) => invocation,
-            None => {
-                let found = self.client.invocation(&address).await.map_err(trouble)?;
-                found.ok_or(EngineError::UnknownRun(run))?.id
-            }
+            Some(invocation) if self.host.is_here(run) => invocation,
+            known => match self.client.invocation(&address).await.map_err(trouble)? {
+                // One that has ended takes no message, and says nothing.
+                Some(found) if found.status == "completed" => {
+                    return self.too_late(run, &address, message).await;
+                }
+                Some(found) => found.id,
+                // One that was just handed over may not be listed yet.
+                None => match known {
+                    Some(invocation) => invocation,
+                    None => return self.too_late(run, &address, message).await,
+                },
+            },
         };
         let id = fastrand::u64(1..);
         let posted = Posted { invocation, letter: Letter { message, at: sent_at(), id } };
@@ -200,6 +215,31 @@ impl Restate {
         let answer = self.hear(run, answer).await;
         self.host.forget_answer(id);
         answer.map_err(refused)
+    }
+
+    /// The run is over at the server, or not known there: the journal is told, and then whoever sent the message. A run
+    /// that the server does not know is ended by whoever cancels it.
+    async fn too_late(&self, run: RunId, address: &Address, message: Message) -> Result<(), EngineError> {
+        let why = match (self.catch_up.end(run, address).await, message) {
+            (Some(RunResult::Failed { failure, .. }), _) => {
+                format!("has ended ({failure}): on Restate that is for good")
+            }
+            (Some(RunResult::Completed(_)), _) => "has ended (completed)".to_owned(),
+            (None, message) => {
+                let is_known = self.client.invocation(address).await.map_err(trouble)?.is_some();
+                match message {
+                    _ if is_known => "has ended at the server: on Restate that is for good".to_owned(),
+                    Message::Cancel { reason, by } if self.catch_up.end_by_order(run, &reason, &by).await => {
+                        return Ok(());
+                    }
+                    _ => format!(
+                        "is not known to the Restate server at {}; `midwatch cancel` ends it in the journal",
+                        self.host.options.admin
+                    ),
+                }
+            }
+        };
+        Err(EngineError::Refused { run, why })
     }
 
     /// Waits for what a run says to a message, unless it is carried out elsewhere, or parked: Restate keeps it then.
@@ -217,11 +257,17 @@ impl Restate {
 
     async fn await_end(&self, run: RunId) -> Result<RunResult, EngineError> {
         let (address, _) = self.locate(run)?;
+        if let Some(result) = self.catch_up.recorded(run).await {
+            return Ok(result);
+        }
         loop {
             match self.client.attach(&address).await {
-                Ok(Some(result)) => return Ok(result),
+                // What the server ended by itself the journal tells better: it knows what is left to undo.
+                Ok(Some(result)) => return Ok(self.catch_up.end(run, &address).await.unwrap_or(result)),
                 // It ended so long ago that only the journal knows.
-                Ok(None) => return self.recorded(run)?.ok_or(EngineError::UnknownRun(run)),
+                Ok(None) => {
+                    return self.catch_up.recorded(run).await.ok_or(EngineError::UnknownRun(run));
+                }
                 // The server comes back, and so does the run.
                 Err(ServerError::Unreached { uri, why }) if !self.host.is_stopping() => {
                     tracing::debug!(uri, why, "waiting for the server");
@@ -230,14 +276,6 @@ impl Restate {
                 Err(error) => return Err(trouble(error)),
             }
         }
-    }
-
-    fn recorded(&self, run: RunId) -> Result<Option<RunResult>, EngineError> {
-        let last = self.host.journal.events(run, 0).map_err(unavailable)?.pop();
-        Ok(last.and_then(|event| match event.kind {
-            EventKind::RunEnded { result } => Some(result),
-            _ => None,
-        }))
     }
 }
 

@@ -105,6 +105,11 @@ impl Host {
         self.runs().get(&run).is_some_and(|active| active.is_parked)
     }
 
+    /// Whether a run is in memory.
+    pub(crate) fn is_here(&self, run: RunId) -> bool {
+        self.runs().contains_key(&run)
+    }
+
     /// How many runs are in memory.
     pub(crate) fn runs_in_memory(&self) -> usize {
         self.runs().len()

@@ -8,11 +8,13 @@
 //! What this crate is not: it retries nothing and compensates nothing (the workflow core does), and it reads no journal to
 //! decide where a run goes, but for lost attempts and patches, which it knows from there.
 
+mod catch_up;
 mod client;
 mod control;
 mod endpoint;
 mod engine;
 mod host;
+mod listing;
 mod mirror;
 mod options;
 mod park;

@@ -41,11 +41,14 @@ pub struct Options {
     pub linger: Duration,
     /// How long attempts under way may go on when the host stops.
     pub drain: Duration,
+    /// How often runs that are open in the journal and not in memory are compared with the server, which may have ended
+    /// them by itself.
+    pub compare_every: Duration,
 }
 
 impl Options {
     /// The defaults: a server on this machine with its usual ports, any free port of the loopback interface, attempts of
-    /// at most 1 h, 7 days of memory of ended runs, 10 s in memory, 30 s to drain.
+    /// at most 1 h, 7 days of memory of ended runs, 10 s in memory, 30 s to drain, open runs compared every five minutes.
     pub fn new(worker: impl Into<String>) -> Self {
         Self {
             worker: worker.into(),
@@ -62,6 +65,7 @@ impl Options {
             retention: Duration::from_secs(7 * 24 * 3600),
             linger: Duration::from_secs(10),
             drain: Duration::from_secs(30),
+            compare_every: Duration::from_secs(300),
         }
     }
 

@@ -94,12 +94,16 @@ pub(crate) fn completed(output: &[u8]) -> RunResult {
 
 /// Reads a failure; one that midwatch did not write came from Restate itself, e.g. a killed invocation.
 pub(crate) fn failed(code: u16, message: &str) -> RunResult {
-    let ours = message.rsplit_once('\n').and_then(|(_, whole)| serde_json::from_str(whole).ok());
-    ours.unwrap_or_else(|| {
+    own_failure(message).unwrap_or_else(|| {
         let class = if code == 409 { Class::Cancelled } else { Class::Unknown };
         let failure = Failure::new(class, format!("ended by Restate: {message}"));
         RunResult::Failed { failure, compensated: 0, resolved: 0 }
     })
+}
+
+/// Reads a failure that midwatch wrote; `None` if it is somebody else's.
+pub(crate) fn own_failure(message: &str) -> Option<RunResult> {
+    message.rsplit_once('\n').and_then(|(_, whole)| serde_json::from_str(whole).ok())
 }
 
 /// Now, by the system's clock.

@@ -274,7 +274,8 @@ impl Driver {
         }
         let first = self.told + 1;
         self.told += events.len() as u64;
-        self.shared.mirror.tell(&self.task, self.translation.info.run, first, events);
+        let length = self.cx.history_length();
+        self.shared.mirror.tell(&self.task, self.translation.info.run, first, length, events);
         self.translation.fold.summarize();
         let summary = self.translation.fold.summary.clone();
         self.shown.update(&self.cx, &summary, self.terms.is_indexed);

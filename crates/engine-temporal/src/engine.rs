@@ -7,15 +7,12 @@ use futures_util::future::BoxFuture;
 use midwatch_journal::Journal;
 use midwatch_workflow::gate::GateView;
 use midwatch_workflow::{
-    Class, Engine, EngineError, Failure, Message, Name, NewRun, OnDuplicate, Payload, Registry, RunId,
-    RunResult, RunStarted, Started, Timestamp,
+    Class, Engine, EngineError, Message, NewRun, OnDuplicate, Payload, Registry, RunId, RunResult,
+    RunStarted, Started, Timestamp,
 };
-use temporalio_client::errors::{
-    WorkflowGetResultError, WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError,
-};
+use temporalio_client::errors::{WorkflowGetResultError, WorkflowStartError};
 use temporalio_client::{
-    Client, UntypedSignal, UntypedUpdate, UntypedWorkflowHandle, WorkflowDescribeOptions,
-    WorkflowExecuteUpdateOptions, WorkflowGetResultOptions, WorkflowIdReusePolicy, WorkflowSignalOptions,
+    Client, UntypedWorkflowHandle, WorkflowDescribeOptions, WorkflowGetResultOptions, WorkflowIdReusePolicy,
     WorkflowStartOptions,
 };
 use temporalio_common::error::IncomingError;
@@ -26,11 +23,13 @@ use tokio::task::AbortHandle;
 use crate::catch_up::CatchUp;
 use crate::connect::{connect, trouble};
 use crate::drive::temporal_id;
+use crate::ends::own_failure;
 use crate::options::Options;
 use crate::shown::{at_first, is_registered};
+use crate::standing::{Closed, Standing, standing, temporal_ids};
 use crate::time::timestamp;
 use crate::wire::{
-    BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, MESSAGE, Start, Terms, arguments, raw, raw_of, read, read_payload,
+    BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, Start, Terms, arguments, raw, raw_of, read, read_payload,
 };
 use crate::worker::RunningWorker;
 
@@ -38,7 +37,7 @@ use crate::worker::RunningWorker;
 pub struct Temporal {
     client: Client,
     /// Where the server is.
-    address: String,
+    pub(crate) address: String,
     options: Options,
     registry: Arc<Registry>,
     journal: Arc<dyn Journal>,
@@ -47,7 +46,7 @@ pub struct Temporal {
     worker: RunningWorker,
     /// Whether the server knows midwatch's search attributes.
     is_indexed: bool,
-    catch_up: CatchUp,
+    pub(crate) catch_up: CatchUp,
     /// Brings into the journal what workers that died could not write.
     tending: AbortHandle,
 }
@@ -80,7 +79,15 @@ impl Temporal {
         let registry = Arc::new(registry);
         let worker =
             RunningWorker::start(options.clone(), Arc::clone(&registry), Arc::clone(&journal)).await?;
-        let catch_up = CatchUp { client: client.clone(), journal: Arc::clone(&journal) };
+        let catch_up = CatchUp {
+            client: client.clone(),
+            journal: Arc::clone(&journal),
+            registry: Arc::clone(&registry),
+            mirror: worker.mirror.clone(),
+            address: address.clone(),
+            every: options.compare_every,
+            known: Arc::default(),
+        };
         let tending = tokio::spawn(catch_up.clone().tend()).abort_handle();
         Ok(Self {
             client,
@@ -156,7 +163,7 @@ impl Temporal {
         }
     }
 
-    fn handle(&self, temporal: &str) -> UntypedWorkflowHandle<Client> {
+    pub(crate) fn handle(&self, temporal: &str) -> UntypedWorkflowHandle<Client> {
         self.client.get_workflow_handle::<UntypedWorkflow>(temporal)
     }
 
@@ -179,7 +186,7 @@ impl Temporal {
     }
 
     /// Temporal's id of a run.
-    async fn temporal_of(&self, run: RunId) -> Result<String, EngineError> {
+    pub(crate) async fn temporal_of(&self, run: RunId) -> Result<String, EngineError> {
         let known = self.ids.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned();
         if let Some(known) = known {
             return Ok(known);
@@ -188,70 +195,21 @@ impl Temporal {
         let read = tokio::task::spawn_blocking(move || journal.run(run)).await;
         let summary = read.map_err(|_| EngineError::Stopped)?.map_err(unavailable)?;
         let summary = summary.ok_or(EngineError::UnknownRun(run))?;
-        let temporal = temporal_id(&Name::Owned(summary.workflow), &summary.workflow_id);
-        self.remember(run, temporal.clone());
-        Ok(temporal)
-    }
-
-    async fn deliver(&self, run: RunId, message: Message) -> Result<(), EngineError> {
-        let handle = self.handle(&self.temporal_of(run).await?);
-        match message {
-            // These may be refused, so the run itself must answer.
-            Message::Resolve { .. } | Message::Retry { .. } => self.update(run, &handle, &message).await,
-            Message::Fork { .. } => {
-                Err(EngineError::Refused { run, why: "cannot be forked on Temporal".to_owned() })
-            }
-            Message::Signal { name, payload, id } => {
-                let mut input = arguments([raw(payload.as_str())]);
-                input.payloads.extend(id.as_ref().map(raw_of));
-                self.signal(run, &handle, name, input).await
-            }
-            message => self.signal(run, &handle, MESSAGE.to_owned(), arguments([raw_of(&message)])).await,
-        }
-    }
-
-    async fn signal(
-        &self,
-        run: RunId,
-        handle: &UntypedWorkflowHandle<Client>,
-        name: String,
-        input: temporalio_common::data_converters::RawValue,
-    ) -> Result<(), EngineError> {
-        let signal = UntypedSignal::new(name);
-        match handle.signal(signal, input, WorkflowSignalOptions::default()).await {
-            Ok(()) => Ok(()),
-            Err(WorkflowInteractionError::NotFound(_)) => Err(ended(run)),
-            Err(error) => Err(trouble(&self.address, error)),
-        }
-    }
-
-    async fn update(
-        &self,
-        run: RunId,
-        handle: &UntypedWorkflowHandle<Client>,
-        message: &Message,
-    ) -> Result<(), EngineError> {
-        let options = WorkflowExecuteUpdateOptions::default();
-        let update = UntypedUpdate::new(MESSAGE);
-        match handle.execute_update(update, arguments([raw_of(message)]), options).await {
-            Ok(answer) => match read::<Option<String>>(answer.payloads.first()).flatten() {
-                Some(why) => Err(EngineError::Refused { run, why }),
-                None => Ok(()),
-            },
-            Err(WorkflowUpdateError::NotFound(_)) => Err(ended(run)),
-            Err(error) => Err(trouble(&self.address, error)),
-        }
+        let ids = temporal_ids(&summary);
+        let found = match standing(&self.client, run, &ids).await {
+            Standing::Open(temporal) | Standing::Closed(Closed { temporal, .. }) => temporal,
+            Standing::Missing | Standing::Untold => return Ok(ids[0].clone()),
+        };
+        self.remember(run, found.clone());
+        Ok(found)
     }
 
     async fn end_of(&self, run: RunId) -> Result<RunResult, EngineError> {
         let temporal = self.temporal_of(run).await?;
-        let handle = self.handle(&temporal);
-        let failed = |class, message: &str| RunResult::Failed {
-            failure: Failure::new(class, message),
-            compensated: 0,
-            resolved: 0,
-        };
-        let result = match handle.get_result(WorkflowGetResultOptions::default()).await {
+        if let Some(result) = self.catch_up.recorded(run).await {
+            return Ok(result);
+        }
+        let own = match self.handle(&temporal).get_result(WorkflowGetResultOptions::default()).await {
             Ok(output) => {
                 RunResult::Completed(read_payload(output.payloads.first()).unwrap_or_else(Payload::null))
             }
@@ -260,21 +218,32 @@ impl Temporal {
                     IncomingError::Application(failure) => first(failure.raw_details()),
                     _ => None,
                 };
-                read(details).unwrap_or_else(|| failed(Class::Unknown, &error.failure().message))
+                own_failure(details, Class::Unknown, &error.failure().message)
             }
-            Err(WorkflowGetResultError::Cancelled { details }) => read(details.raw().first())
-                .unwrap_or_else(|| failed(Class::Cancelled, "cancelled at the server")),
-            Err(WorkflowGetResultError::Terminated { .. }) => {
-                return Ok(failed(Class::Cancelled, "terminated at the server, without compensation"));
+            Err(WorkflowGetResultError::Cancelled { details }) => {
+                own_failure(details.raw().first(), Class::Cancelled, "cancelled at the server")
             }
-            Err(WorkflowGetResultError::TimedOut) => {
-                return Ok(failed(Class::Timeout, "timed out at the server, without compensation"));
+            Err(WorkflowGetResultError::Terminated { .. } | WorkflowGetResultError::TimedOut) => {
+                return self.forced_end_of(run, &temporal).await;
             }
             Err(WorkflowGetResultError::NotFound(_)) => return Err(EngineError::UnknownRun(run)),
             Err(error) => return Err(trouble(&self.address, error)),
         };
         self.catch_up.end(run, &temporal).await;
-        Ok(result)
+        Ok(own)
+    }
+
+    /// The end of a run that the server ended by itself: as the journal has it, which knows what is left to undo.
+    async fn forced_end_of(&self, run: RunId, temporal: &str) -> Result<RunResult, EngineError> {
+        self.catch_up.end(run, temporal).await;
+        if let Some(result) = self.catch_up.recorded(run).await {
+            return Ok(result);
+        }
+        let end = match standing(&self.client, run, &[temporal.to_owned()]).await {
+            Standing::Closed(closed) => closed.end(&self.client).await,
+            _ => None,
+        };
+        end.map(|end| end.result(&[])).ok_or(EngineError::UnknownRun(run))
     }
 }
 
@@ -301,10 +270,6 @@ impl Engine for Temporal {
 
 fn first(payloads: Option<&[Raw]>) -> Option<&Raw> {
     payloads.and_then(<[Raw]>::first)
-}
-
-fn ended(run: RunId) -> EngineError {
-    EngineError::Refused { run, why: "has ended; start another one to go another way".to_owned() }
 }
 
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> EngineError {

@@ -4,14 +4,15 @@
 //! the next one comes, the run ends, or a while has passed without a word of the server's.
 //!
 //! A replay makes the same events again. They are recognised by their number among the events that come from history; the
-//! mirror's own events (`recovered`, `parked` and `unparked` by the engine) have none.
+//! mirror's own events (`recovered`, `parked` and `unparked` by the engine) have none. Once the journal has a run's end, a
+//! replay has nothing more to say.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use midwatch_journal::Journal;
-use midwatch_workflow::{Event, ParkReason, RunId};
+use midwatch_workflow::{Event, ParkReason, RunId, Timestamp};
 use temporalio_common::protos::coresdk::workflow_activation::remove_from_cache::EvictionReason;
 use temporalio_common::protos::coresdk::workflow_activation::{
     WorkflowActivation, workflow_activation_job::Variant,
@@ -20,6 +21,7 @@ use temporalio_sdk::interceptors::WorkerInterceptor;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
+use crate::ends::End;
 use crate::mirror_writer::Writer;
 
 /// How many events may wait for the journal. What comes beyond is left out, and written when its run is next replayed.
@@ -27,14 +29,18 @@ const WAITING_MAX: usize = 100_000;
 
 /// What the mirror is told.
 pub(crate) enum Told {
-    /// A host made events, the first of this number.
-    Events { task: Arc<str>, run: RunId, first: u64, events: Vec<Event> },
+    /// A host made events, the first of this number, when its history was so long.
+    Events { task: Arc<str>, run: RunId, first: u64, length: u32, events: Vec<Event> },
+    /// The server has closed the execution by itself; what its history says beyond this length led to nothing.
+    Cut { task: Arc<str>, length: u32 },
     /// The server has taken what the execution's last task came to.
     Accepted(Arc<str>),
     /// The execution left memory; `Stands` says whether its last task counts.
     Evicted(Arc<str>, Stands),
     /// The run cannot go on with this code.
     Halted { task: Arc<str>, run: RunId, reason: ParkReason, message: String },
+    /// The server says how the run ended, and none of its tasks will.
+    Ended { run: RunId, end: Box<End>, at: Timestamp },
     /// The worker has stopped, and all its tasks are answered.
     Closed,
 }
@@ -62,17 +68,27 @@ impl Mirror {
         (Self { sender, waiting }, tokio::spawn(writer.write()))
     }
 
-    pub(crate) fn tell(&self, task: &Arc<str>, run: RunId, first: u64, events: Vec<Event>) {
+    pub(crate) fn tell(&self, task: &Arc<str>, run: RunId, first: u64, length: u32, events: Vec<Event>) {
         if self.waiting.load(Ordering::Relaxed) > WAITING_MAX {
             tracing::warn!(%run, "the journal is away: events are left out until the run is replayed");
             return;
         }
         self.waiting.fetch_add(events.len(), Ordering::Relaxed);
-        self.send(Told::Events { task: Arc::clone(task), run, first, events });
+        self.send(Told::Events { task: Arc::clone(task), run, first, length, events });
     }
 
     pub(crate) fn halted(&self, task: &Arc<str>, run: RunId, reason: ParkReason, message: &str) {
         self.send(Told::Halted { task: Arc::clone(task), run, reason, message: message.to_owned() });
+    }
+
+    /// Leaves out what a replay of this execution makes of its history beyond this length.
+    pub(crate) fn cut(&self, execution: &str, length: u32) {
+        self.send(Told::Cut { task: execution.into(), length });
+    }
+
+    /// Ends a run whose last execution the server has closed, after all that was told of it before.
+    pub(crate) fn ended(&self, run: RunId, end: End, at: Timestamp) {
+        self.send(Told::Ended { run, end: Box::new(end), at });
     }
 
     pub(crate) fn close(&self) {

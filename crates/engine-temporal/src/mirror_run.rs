@@ -6,6 +6,7 @@ use midwatch_workflow::event::TimerPurpose;
 use midwatch_workflow::{Event, EventKind, Mismatch, ParkReason, Timestamp};
 use tokio::time::Instant;
 
+use crate::ends::End;
 use crate::mirror::Stands;
 
 /// One run in the mirror.
@@ -55,7 +56,7 @@ impl MirroredRun {
             self.is_mismatched = false;
         }
         for (event, number) in events.into_iter().zip(first..) {
-            if self.is_mismatched {
+            if self.is_mismatched || self.is_over(number) {
                 return Ok(());
             }
             if number <= self.kept {
@@ -72,6 +73,19 @@ impl MirroredRun {
             self.since = Some(now);
         }
         Ok(())
+    }
+
+    /// Whether the journal has the run's end. An execution that has more to say than the journal knew then was begun anew at
+    /// the server, which the journal cannot tell.
+    fn is_over(&mut self, number: u64) -> bool {
+        let is_over = self.fold.as_ref().is_some_and(|fold| fold.summary.ended_at.is_some());
+        if is_over && number > self.kept && !std::mem::replace(&mut self.is_mismatched, true) {
+            tracing::warn!(
+                number,
+                "a run that has ended in the journal goes on at the server: it is not mirrored"
+            );
+        }
+        is_over
     }
 
     fn compare(&mut self, number: u64, event: &Event) -> Result<(), Mismatch> {
@@ -126,9 +140,21 @@ impl MirroredRun {
     pub(crate) fn halt(&mut self, reason: ParkReason, message: String, at: Timestamp) {
         self.tentative.truncate(usize::from(self.kept == 0));
         self.decide(Stands::Yes);
+        if self.is_over(0) {
+            return;
+        }
         if self.fold.is_some() && self.halted() != Some(reason) {
             self.take_over(at);
             self.keep(Event { at, kind: EventKind::Parked { op: None, step: None, reason, message } });
+        }
+    }
+
+    /// The server has closed the run's last execution, and this is how; `events` are all that the journal has of it.
+    pub(crate) fn end(&mut self, end: &End, events: &[Event], at: Timestamp) {
+        let Some(fold) = self.fold.as_ref().filter(|fold| fold.summary.ended_at.is_none()) else { return };
+        let at = at.max(fold.summary.updated_at);
+        for kind in end.events(events, fold) {
+            self.keep(Event { at, kind });
         }
     }
 
@@ -181,26 +207,13 @@ fn is_same(journal: &EventKind, history: &EventKind) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use midwatch_workflow::{OpId, Payload, RunId, RunStarted};
+    use midwatch_workflow::{Class, OpId, RunId, RunStarted};
 
     use super::*;
 
     fn history(count: u32) -> Vec<Event> {
         let run = RunId::from_bytes([1; 16]);
-        let start = RunStarted {
-            run,
-            workflow: "main".to_owned(),
-            workflow_id: run.into(),
-            input: Payload::null(),
-            timeout: None,
-            budget: None,
-            parent: None,
-            forked_from: None,
-            key_base: None,
-            traceparent: None,
-            tenant: None,
-            worker: "starter".to_owned(),
-        };
+        let start = RunStarted { worker: "starter".to_owned(), ..RunStarted::bare(run, "main") };
         let start = EventKind::RunStarted(Box::new(start));
         let waits = (1..count).map(|op| EventKind::SignalAwaited { op: OpId(op), name: format!("s{op}") });
         let kinds = std::iter::once(start).chain(waits);
@@ -214,6 +227,8 @@ mod tests {
             EventKind::Recovered { .. } => "recovered",
             EventKind::Parked { .. } => "parked",
             EventKind::Unparked { .. } => "unparked",
+            EventKind::Abandoned { .. } => "abandoned",
+            EventKind::RunEnded { .. } => "ended",
             _ => "other",
         };
         run.ready.iter().map(word).collect()
@@ -258,6 +273,33 @@ mod tests {
         run.take(1, history(2), Instant::now()).unwrap();
         run.decide(Stands::Yes);
         assert_eq!(told(&run), ["started", "parked", "unparked", "awaited"]);
+    }
+
+    #[test]
+    fn an_end_that_the_server_tells_is_the_last_word_whatever_is_replayed_after_it() {
+        let mut first = MirroredRun::of(&[], "one");
+        first.take(1, history(2), Instant::now()).unwrap();
+        first.decide(Stands::Yes);
+        let mut journal = std::mem::take(&mut first.ready);
+        let mut run = MirroredRun::of(&journal, "one");
+        let end = End::Forced { class: Class::Cancelled, why: "terminated".to_owned() };
+        run.end(&end, &journal, Timestamp::from_micros(3));
+        assert_eq!(told(&run), ["abandoned", "ended"]);
+        assert!(
+            run.ready.iter().all(|event| event.at == Timestamp::from_micros(7)),
+            "time does not step back"
+        );
+        journal.append(&mut run.ready);
+
+        let mut again = MirroredRun::of(&journal, "two");
+        again.end(&end, &journal, Timestamp::from_micros(9));
+        // Whoever asks the server about the run has it replayed, by mended code even, or had it begun anew there.
+        let mut changed = history(4);
+        changed[1].kind = EventKind::SignalAwaited { op: OpId(1), name: "other".to_owned() };
+        again.take(1, changed, Instant::now()).unwrap();
+        again.decide(Stands::Yes);
+        again.halt(ParkReason::Stray, "why".to_owned(), Timestamp::from_micros(9));
+        assert!(again.is_still());
     }
 
     #[test]

@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 
 use midwatch_journal::replay::Unreplayable;
 use midwatch_journal::{Append, Appended, Error, Journal};
-use midwatch_workflow::{Event, RunId};
+use midwatch_workflow::{Event, RunId, Timestamp};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
+use crate::ends::End;
 use crate::mirror::{Stands, Told};
 use crate::mirror_run::MirroredRun;
 use crate::time::timestamp;
@@ -22,6 +23,9 @@ const CONSENT: Duration = Duration::from_millis(250);
 /// How long to wait before a journal that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How many executions are remembered that the server has closed by itself: only while they are replayed.
+const CUTS_MAX: usize = 1000;
+
 pub(crate) struct Writer {
     journal: Arc<dyn Journal>,
     worker: String,
@@ -30,6 +34,8 @@ pub(crate) struct Writer {
     waiting: Arc<AtomicUsize>,
     runs: HashMap<RunId, MirroredRun>,
     tasks: HashMap<Arc<str>, RunId>,
+    /// Executions that the server has closed by itself, and how much of their histories counts.
+    cuts: HashMap<Arc<str>, u32>,
     /// When a journal that failed is tried again.
     again: Option<Instant>,
     is_closed: bool,
@@ -49,6 +55,7 @@ impl Writer {
             waiting,
             runs: HashMap::new(),
             tasks: HashMap::new(),
+            cuts: HashMap::new(),
             again: None,
             is_closed: false,
         }
@@ -87,8 +94,11 @@ impl Writer {
 
     async fn take(&mut self, told: Told) {
         match told {
-            Told::Events { task, run, first, events } => {
+            Told::Events { task, run, first, length, events } => {
                 self.waiting.fetch_sub(events.len(), Ordering::Relaxed);
+                if self.cuts.get(&task).is_some_and(|cut| length > *cut) {
+                    return;
+                }
                 self.succeed(&task, run);
                 self.tasks.insert(task, run);
                 let now = Instant::now();
@@ -111,11 +121,36 @@ impl Writer {
                 self.decide(&task, stands);
                 self.tasks.remove(&task);
             }
+            Told::Cut { task, length } => {
+                if self.cuts.len() >= CUTS_MAX {
+                    self.cuts.clear();
+                }
+                self.cuts.insert(task, length);
+            }
+            Told::Ended { run, end, at } => self.end(run, &end, at).await,
             Told::Closed => {
                 self.runs.values_mut().for_each(|run| run.decide(Stands::Yes));
                 self.is_closed = true;
             }
         }
+    }
+
+    /// Ends a run as the server says, unless it has ended by itself. What was told of it before stands in the journal first;
+    /// a journal that is away is told again when the run is next compared with the server.
+    async fn end(&mut self, id: RunId, end: &End, at: Timestamp) {
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.decide(Stands::Yes);
+        }
+        self.append_all().await;
+        if self.runs.get(&id).is_some_and(|run| !run.is_still()) {
+            return;
+        }
+        self.runs.remove(&id);
+        let journal = Arc::clone(&self.journal);
+        let Ok(Ok(events)) = tokio::task::spawn_blocking(move || journal.events(id, 0)).await else { return };
+        let mut run = MirroredRun::of(&events, &self.worker);
+        run.end(end, &events, at);
+        self.runs.insert(id, run);
     }
 
     /// An execution that goes on with a run ends the one before, whose last task counts then.

@@ -32,11 +32,13 @@ pub struct Options {
     /// After how many events of its history a run that is started here goes on in a new execution, as do its children;
     /// 50 at least. Without it, when the server suggests it.
     pub history_max: Option<u32>,
+    /// How often runs that are open in the journal are compared with the server, which may have ended them by itself.
+    pub compare_every: Duration,
 }
 
 impl Options {
     /// The defaults for a server at this address: task queue `midwatch`, 30 s to drain, attempts lost after 10 s, 1000
-    /// runs in memory, 2 s of patience for the worker that has them.
+    /// runs in memory, 2 s of patience for the worker that has them, open runs compared every five minutes.
     pub fn new(server: Server, worker: impl Into<String>) -> Self {
         Self {
             server,
@@ -50,6 +52,7 @@ impl Options {
             budgets: SharedBudgets::default(),
             sticky: Duration::from_secs(2),
             history_max: None,
+            compare_every: Duration::from_secs(300),
         }
     }
 

@@ -234,6 +234,11 @@ fn not_started(error: &ChildWorkflowStartError, id: &str) -> Failure {
     }
 }
 
+/// The server ended a child by itself; why, and what is left to undo, stands in the child's own journal.
+fn forced(class: Class, how: &str) -> Failure {
+    Failure::new(class, format!("{how} at the Temporal server")).ambiguous()
+}
+
 fn child_result(ended: Result<RawValue, ChildWorkflowExecutionError>) -> Result<Payload, Failure> {
     let error = match ended {
         Ok(output) => return read_payload(output.payloads.first()).ok_or_else(unreadable),
@@ -242,6 +247,8 @@ fn child_result(ended: Result<RawValue, ChildWorkflowExecutionError>) -> Result<
     let details = match error.cause() {
         Some(IncomingError::Application(failure)) => first(failure.raw_details()),
         Some(IncomingError::Cancelled(cancelled)) => first(cancelled.raw_details()),
+        Some(IncomingError::Terminated(_)) => return Err(forced(Class::Cancelled, "terminated")),
+        Some(IncomingError::Timeout(_)) => return Err(forced(Class::Timeout, "timed out")),
         _ => None,
     };
     match read::<RunResult>(details) {

@@ -25,8 +25,16 @@ type Stop = Box<dyn Fn() + Send + Sync>;
 pub(crate) struct RunningWorker {
     stop: Stop,
     pub(crate) grounds: Arc<Grounds>,
+    pub(crate) mirror: Mirror,
     _kill: oneshot::Sender<()>,
     ended: watch::Receiver<Option<Result<(), String>>>,
+}
+
+/// What is there once a worker is at work.
+struct Begun {
+    stop: Stop,
+    grounds: Arc<Grounds>,
+    mirror: Mirror,
 }
 
 impl RunningWorker {
@@ -48,7 +56,7 @@ impl RunningWorker {
         });
         thread.map_err(|error| EngineError::Unavailable(Box::new(error)))?;
         match is_ready.await {
-            Ok(Ok((stop, grounds))) => Ok(Self { stop, grounds, _kill: kill, ended }),
+            Ok(Ok(Begun { stop, grounds, mirror })) => Ok(Self { stop, grounds, mirror, _kill: kill, ended }),
             Ok(Err(error)) => Err(EngineError::Unavailable(error)),
             Err(_) => Err(EngineError::Stopped),
         }
@@ -67,7 +75,7 @@ fn run(
     options: Options,
     registry: Arc<Registry>,
     journal: Arc<dyn Journal>,
-    ready: oneshot::Sender<Result<(Stop, Arc<Grounds>), Trouble>>,
+    ready: oneshot::Sender<Result<Begun, Trouble>>,
     killed: oneshot::Receiver<()>,
 ) -> Result<(), Trouble> {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -82,7 +90,8 @@ fn run(
             }
         };
         let stop: Stop = Box::new(worker.shutdown_handle());
-        let _ = ready.send(Ok((stop, Arc::clone(&grounds))));
+        let begun = Begun { stop, grounds: Arc::clone(&grounds), mirror: mirror.clone() };
+        let _ = ready.send(Ok(begun));
         let showing = Arc::clone(&grounds);
         let showing = tokio::spawn(async move { showing.admissions.show().await });
         let end = select(Box::pin(worker.run()), killed).await;

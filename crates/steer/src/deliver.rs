@@ -62,7 +62,7 @@ pub fn deliver<E: From<Error>>(
         for (run, sent) in waiting {
             match order.effect(desk.journal, &sent)? {
                 Some(effect) => tell(run, &Outcome::Done(effect))?,
-                None if !inbox.may_hold(sent.letter) => tell(run, &without_effect(run))?,
+                None if !inbox.may_hold(sent.letter) => tell(run, &without_effect(run, desk.journal)?)?,
                 None if is_over => {
                     let why = why_queued(owner.as_deref(), desk);
                     tell(run, &Outcome::Queued { letter: sent.letter, why })?;
@@ -78,11 +78,15 @@ pub fn deliver<E: From<Error>>(
     }
 }
 
-fn without_effect(run: &RunSummary) -> Outcome {
-    Outcome::Refused {
-        why: "took the message in, and it changed nothing".to_owned(),
-        instead: Some(order::look(run)),
-    }
+/// The letter was taken in, and no event is its effect: the run may have ended before, and the journal hear of it only now.
+fn without_effect(run: &RunSummary, journal: &dyn Journal) -> Result<Outcome, Error> {
+    let ended = journal.run(run.run)?.filter(|run| run.status.is_ended());
+    let why = match ended {
+        Some(RunSummary { status, message: Some(message), .. }) => format!("has ended ({status}): {message}"),
+        Some(RunSummary { status, .. }) => format!("has ended ({status})"),
+        None => "took the message in, and it changed nothing".to_owned(),
+    };
+    Ok(Outcome::Refused { why, instead: Some(order::look(run)) })
 }
 
 /// The letters that nobody has taken in yet.
@@ -114,5 +118,87 @@ fn why_queued(owner: Option<&str>, desk: &Desk<'_>) -> String {
             let time = humantime::format_duration(desk.patience);
             format!("{owner} owns {db} and has not taken it in within {time}")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use midwatch_journal::memory::MemoryJournal;
+    use midwatch_journal::{Append, Appended, Done, Fold, Letter, Row, RunQuery};
+    use midwatch_workflow::{Class, Event, EventKind, Failure, Message, RunId, RunResult, RunStarted};
+
+    use super::*;
+    use crate::Cancel;
+
+    fn id() -> RunId {
+        RunId::from_bytes([7; 16])
+    }
+
+    /// A journal whose engine is told by every letter that the server has ended the run.
+    struct Ending(MemoryJournal);
+
+    impl Ending {
+        fn write(&self, first: u64, fold: &mut Fold, event: Event) {
+            if first > 1 {
+                fold.apply(&event);
+            }
+            let append = Append::new(id(), first, &[event], Some(Box::new(fold.summary.clone()))).unwrap();
+            self.0.append(append, Box::new(|written| assert!(matches!(written, Ok(Appended::Written)))));
+        }
+    }
+
+    impl Journal for Ending {
+        fn append(&self, append: Append, done: Done) {
+            self.0.append(append, done);
+        }
+
+        fn events(&self, run: RunId, after: u64) -> Result<Vec<Event>, Error> {
+            self.0.events(run, after)
+        }
+
+        fn run(&self, run: RunId) -> Result<Option<RunSummary>, Error> {
+            self.0.run(run)
+        }
+
+        fn runs(&self, query: &RunQuery) -> Result<Vec<RunSummary>, Error> {
+            self.0.runs(query)
+        }
+
+        fn since(&self, after: u64, limit: usize) -> Result<Vec<Row>, Error> {
+            self.0.since(after, limit)
+        }
+
+        fn post(&self, run: RunId, _: &Message, at: Timestamp) -> Result<u64, Error> {
+            let mut fold = Fold::of(&self.events(run, 0)?).expect("a run");
+            let failure = Failure::new(Class::Cancelled, "killed at the Restate server").by_server();
+            let result = RunResult::Failed { failure, compensated: 0, resolved: 0 };
+            self.write(2, &mut fold, Event { at, kind: EventKind::RunEnded { result } });
+            Ok(1)
+        }
+
+        fn letters(&self, _: &[u64], _: usize) -> Result<Vec<Letter>, Error> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[test]
+    fn a_cancellation_that_comes_after_the_server_ended_the_run_is_told_so() {
+        let journal = Ending(MemoryJournal::new());
+        let (start, at) = (RunStarted::bare(id(), "trip"), Timestamp::from_micros(5));
+        let mut fold = Fold::begin(&start, at);
+        journal.write(1, &mut fold, Event { at, kind: EventKind::RunStarted(Box::new(start)) });
+        let run = journal.run(id()).unwrap().expect("a run");
+        let clock = || Timestamp::from_micros(9);
+        let desk =
+            Desk { journal: &journal, path: Path::new("/nowhere"), patience: Duration::ZERO, clock: &clock };
+        let order = Cancel { reason: String::new(), by: "ann".to_owned() };
+        let mut told = Vec::new();
+        let heard = deliver(&order, &[run], &desk, |_, outcome| {
+            told.push(outcome.clone());
+            Ok::<(), Error>(())
+        });
+        assert!(heard.is_ok());
+        let [Outcome::Refused { why, .. }] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(why, "has ended (cancelled): killed at the Restate server");
     }
 }

@@ -156,6 +156,10 @@ pub struct Failure {
     /// For class `budget`: what the budget that refused wants to happen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_reached: Option<OnReached>,
+    /// Of a run: whether the server that carries it out ended it by itself. Neither the run's code nor a compensation ran
+    /// after that; the message says what is left to undo.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_server: bool,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
@@ -179,6 +183,7 @@ impl Failure {
             attempts: 0,
             charges: Vec::new(),
             on_reached: None,
+            by_server: false,
         }
     }
 
@@ -214,6 +219,13 @@ impl Failure {
     #[must_use]
     pub fn ambiguous(mut self) -> Self {
         self.ambiguous = true;
+        self
+    }
+
+    /// Says that the run's server ended it by itself.
+    #[must_use]
+    pub fn by_server(mut self) -> Self {
+        self.by_server = true;
         self
     }
 

@@ -33,7 +33,7 @@ async fn open(server: &TemporalServer, worker: &str, journal: &MemoryJournal) ->
 }
 
 /// A journal whose process was killed before it wrote the last events.
-fn cut(run: RunId, events: &[Event], missing: usize) -> MemoryJournal {
+pub(crate) fn cut(run: RunId, events: &[Event], missing: usize) -> MemoryJournal {
     let journal = MemoryJournal::new();
     let kept = &events[..events.len() - missing];
     let summary = Fold::of(kept).expect("a run").summary;

@@ -68,7 +68,8 @@ fn registry(keys: &Keys) -> Registry {
 
 fn options(server: &TemporalServer, worker: &str) -> Options {
     let options = TemporalHarness::options(&server.url(), NAMESPACE, worker.to_owned());
-    Options { history_max: Some(50), ..options }
+    // Compared all the while: a run that leaves its history is never taken for one that was ended there.
+    Options { history_max: Some(50), compare_every: Duration::from_millis(50), ..options }
 }
 
 async fn until(journal: &MemoryJournal, run: RunId, is_so: impl Fn(&[Event]) -> bool) -> Vec<Event> {

@@ -7,7 +7,7 @@ use midwatch_engine_temporal::{Options, Temporal};
 use midwatch_journal::memory::MemoryJournal;
 use midwatch_journal::{Journal, RunQuery, RunSummary, Status};
 use midwatch_workflow::{
-    Context, Engine, Failure, Message, NewRun, Payload, Registry, StepContext, StepDefinition,
+    Context, Engine, Failure, Message, NewRun, Payload, Registry, RunResult, StepContext, StepDefinition,
     WorkflowDefinition, WorkflowId, step_fn, workflow_fn,
 };
 
@@ -76,6 +76,31 @@ fn a_run_may_be_started_signalled_and_cancelled_with_temporals_own_tools() {
             server.tell(NAMESPACE, &["workflow", "describe", "--workflow-id", "cancelled", "-o", "json"]);
         assert!(shown.to_lowercase().contains("workflow_execution_status_canceled"), "{shown}");
         assert!(shown.contains("midwatch_status") && shown.contains("midwatch_cost"), "{shown}");
+    });
+}
+
+#[test]
+fn a_run_that_was_started_by_hand_under_any_id_hears_midwatchs_own_messages() {
+    let Some(server) = TemporalServer::start(&[NAMESPACE]) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let options = TemporalHarness::options(&server.url(), NAMESPACE, "native".to_owned());
+        for id in ["by-hand", "booking/by-hand"] {
+            let journal = MemoryJournal::new();
+            let engine = Temporal::open(Arc::new(journal.clone()), registry(), options.clone()).await;
+            let engine = engine.expect("an engine");
+            start(&server, id);
+            let run = until(&journal, |run| run.status == Status::Waiting).await.run;
+            let payload = Payload::of(&"ann").expect("JSON");
+            let guest = Message::Signal { name: "guest".to_owned(), payload, id: None };
+            engine.send(run, guest).await.expect("a signal");
+            let result = engine.result(run).await.expect("an end");
+            assert!(
+                matches!(&result, RunResult::Completed(guest) if guest.as_str() == "\"ann\""),
+                "{result:?}"
+            );
+            engine.shut_down().await.expect("a clean end");
+        }
     });
 }
 

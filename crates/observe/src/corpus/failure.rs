@@ -44,6 +44,7 @@ pub(super) fn all() -> Vec<Incident> {
         failed("budget", Cause::BudgetReached, budget),
         failed("cancelled", Cause::Cancelled, cancelled),
         failed("deadline", Cause::DeadlinePassed, deadline),
+        failed("ended-by-server", Cause::EndedByServer, ended_by_server),
         failed("signal", Cause::SignalTimedOut, signal),
         failed("child", Cause::ChildFailed, child),
         failed("replayed", Cause::ReplayedFailure, replayed),
@@ -132,6 +133,29 @@ fn budget(n: u64) -> Facts {
     tale.calls(world.turns + n);
     // The gate before an attempt: no attempt is asked for.
     tale.end_failed(Failure::new(Class::Budget, "run: $0.06 of $0.05 are spent"), 0);
+    tale.facts()
+}
+
+/// Its server gave it up in the middle of a step, sometimes long after somebody had it cancelled.
+fn ended_by_server(n: u64) -> Facts {
+    let world = World::of(n);
+    let mut tale = Tale::begin(world, n);
+    tale.step(world.prepare, 800);
+    tale.step(world.effect.0, 900);
+    let op = tale.ask(world.call);
+    tale.after(20_000 * (n + 1));
+    if n % 3 == 1 {
+        let (reason, by) = ("ordered twice".to_owned(), "ann".to_owned());
+        tale.push(EventKind::CancelRequested { class: Class::Cancelled, reason, by });
+    }
+    tale.fail(op, Failure::new(Class::Lost, "its run ended without it").ambiguous(), Vec::new());
+    let (class, who) = [
+        (Class::Cancelled, "terminated at the Temporal server by ann@build-1: it hangs"),
+        (Class::Cancelled, "killed at the Restate server"),
+        (Class::Timeout, "timed out at the Temporal server"),
+    ][usize::try_from(n % 3).unwrap_or(0)];
+    let left = format!("no compensation ran, left to do: {} of {}", world.effect.1, world.effect.0);
+    tale.end_failed(Failure::new(class, format!("{who}; {left}")).by_server().ambiguous(), 0);
     tale.facts()
 }
 

@@ -121,6 +121,7 @@ words! {
         Bug = "bug": "the code is wrong: it panicked, or its types are not those of the journal",
         Cancelled = "cancelled": "somebody cancelled the run",
         DeadlinePassed = "deadline_passed": "the run's own time limit passed",
+        EndedByServer = "ended_by_server": "the Temporal or Restate server ended it by itself, and nothing was undone",
         SignalTimedOut = "signal_timed_out": "a signal did not come within its limit",
         ChildFailed = "child_failed": "a child run failed",
         WorkflowError = "workflow_error": "the workflow's own code gave an error although its steps went well",

@@ -38,7 +38,8 @@ pub(super) fn class(failure: &Failure) -> Option<Cause> {
 pub(super) fn find<'f>(case: &Case<'f>) -> Option<Finding<'f>> {
     let end = case.timeline.end.as_ref()?;
     let RunResult::Failed { failure, compensated, resolved } = &end.result else { return None };
-    let mut finding = told_to_stop(case, failure)
+    let mut finding = ended_by_server(failure)
+        .or_else(|| told_to_stop(case, failure))
         .or_else(|| step_failed(case, failure))
         .or_else(|| child_failed(case, failure))
         .or_else(|| signal_timed_out(case, end))
@@ -54,6 +55,11 @@ pub(super) fn find<'f>(case: &Case<'f>) -> Option<Finding<'f>> {
 
 fn failed<'f>(cause: Cause, headline: String) -> Finding<'f> {
     Finding::new(Verdict::Failed, cause, headline)
+}
+
+/// The server that carried it out gave it up: its code had no say.
+fn ended_by_server<'f>(failure: &Failure) -> Option<Finding<'f>> {
+    failure.by_server.then(|| failed(Cause::EndedByServer, brief(&failure.message)))
 }
 
 /// Somebody, or the run's own deadline, told it to stop.

@@ -177,6 +177,10 @@ fn for_ended(case: &Case<'_>, finding: &Finding<'_>, run: &str) -> Vec<Next> {
     if finding.cause == Cause::ChildFailed {
         return ended_child(case);
     }
+    if finding.cause == Cause::EndedByServer {
+        let does = "see what was done and not undone: that is left to you; start another run to go on";
+        return vec![command(format!("midwatch show {run}"), does)];
+    }
     let mut next = Vec::new();
     let gave_up = case.timeline.steps().any(|step| step.gave_up.is_some() && step.void.is_none());
     if *compensated == 0 && gave_up && failure.class != midwatch_workflow::Class::Cancelled {
