@@ -1,6 +1,7 @@
 //! A Temporal server: the development server of its command line.
 
 use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,8 @@ pub struct TemporalServer {
     /// Of the API, of HTTP, of metrics.
     ports: [u16; 3],
     namespaces: Vec<String>,
+    /// Dynamic configuration beside the usual.
+    settings: Vec<String>,
 }
 
 impl TemporalServer {
@@ -30,7 +33,15 @@ impl TemporalServer {
     /// # Panics
     /// If it is installed and does not come up.
     pub fn start(namespaces: &[&str]) -> Option<Self> {
-        Self::start_on(Storage::Memory, namespaces)
+        Self::start_on(Storage::Memory, namespaces, &[])
+    }
+
+    /// The same with dynamic configuration of its own, e.g. `limit.historyCount.suggestContinueAsNew=60`.
+    ///
+    /// # Panics
+    /// If it is installed and does not come up.
+    pub fn start_with(namespaces: &[&str], settings: &[&str]) -> Option<Self> {
+        Self::start_on(Storage::Memory, namespaces, settings)
     }
 
     /// Starts a server whose data is on disk, where it outlives [`kill_and_restart`](Self::kill_and_restart).
@@ -38,17 +49,18 @@ impl TemporalServer {
     /// # Panics
     /// If it is installed and does not come up.
     pub fn start_on_disk(namespaces: &[&str]) -> Option<Self> {
-        Self::start_on(Storage::Disk, namespaces)
+        Self::start_on(Storage::Disk, namespaces, &[])
     }
 
-    fn start_on(storage: Storage, namespaces: &[&str]) -> Option<Self> {
+    fn start_on(storage: Storage, namespaces: &[&str], settings: &[&str]) -> Option<Self> {
         let named = std::env::var_os("MIDWATCH_TEMPORAL").map(PathBuf::from);
         let program = named.unwrap_or_else(|| tools().join("temporal/bin/temporal"));
         let program = found(Some(program), "Temporal server", "MIDWATCH_REQUIRE_TEMPORAL")?;
         let folder = tempfile::tempdir().expect("a folder for the server's data");
-        let (ports, namespaces) = (free_ports(), namespaces.iter().map(|&name| name.to_owned()).collect());
-        let process = spawn(&program, folder.path(), storage, ports, &namespaces);
-        let server = Self { program, process, folder, storage, ports, namespaces };
+        let owned = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect::<Vec<_>>();
+        let (ports, namespaces, settings) = (free_ports(), owned(namespaces), owned(settings));
+        let process = spawn(&program, folder.path(), storage, ports, &namespaces, &settings);
+        let server = Self { program, process, folder, storage, ports, namespaces, settings };
         server.wait();
         Some(server)
     }
@@ -59,7 +71,8 @@ impl TemporalServer {
     /// If it does not come up again.
     pub fn kill_and_restart(&mut self) {
         self.process.kill();
-        self.process = spawn(&self.program, self.folder.path(), self.storage, self.ports, &self.namespaces);
+        let Self { program, folder, storage, ports, namespaces, settings, .. } = &*self;
+        self.process = spawn(program, folder.path(), *storage, *ports, namespaces, settings);
         self.wait();
     }
 
@@ -71,6 +84,11 @@ impl TemporalServer {
     /// Where it is, as its command line wants it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
+    }
+
+    /// Where it is, for whoever stands before it.
+    pub fn socket(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[0]))
     }
 
     /// Runs the server's own command line, and gives what it says.
@@ -102,7 +120,8 @@ fn spawn(
     folder: &Path,
     storage: Storage,
     [port, http, metrics]: [u16; 3],
-    namespaces: &Vec<String>,
+    namespaces: &[String],
+    settings: &[String],
 ) -> Process {
     let log = File::options().create(true).append(true).open(folder.join("server.log")).expect("a log");
     let mut server = Command::new(program);
@@ -113,6 +132,9 @@ fn spawn(
         // The development server waits longer than a cluster before it passes tasks on, and rounds timers up.
         .args(["--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"])
         .args(["--dynamic-config-value", "history.timerProcessorMaxTimeShift=\"1ms\""]);
+    for setting in settings {
+        server.args(["--dynamic-config-value", setting]);
+    }
     for namespace in namespaces {
         server.args(["--namespace", namespace]);
     }

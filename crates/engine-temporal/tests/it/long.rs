@@ -138,3 +138,33 @@ fn a_run_whose_history_grows_goes_on_in_new_executions_unnoticed() {
         engine.shut_down().await.expect("a clean end");
     });
 }
+
+#[test]
+fn a_run_leaves_its_history_when_the_server_suggests_it() {
+    const N: u32 = 20;
+    let suggests = ["limit.historyCount.suggestContinueAsNew=60"];
+    let Some(server) = TemporalServer::start_with(&[NAMESPACE], &suggests) else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let (keys, journal) = (Keys::default(), MemoryJournal::new());
+        let options = Options { history_max: None, ..options(&server, "only") };
+        let engine = Temporal::open(Arc::new(journal.clone()), registry(&keys), options);
+        let engine = engine.await.expect("an engine");
+        let mut new = NewRun::new("long", Payload::of(&N).expect("JSON"));
+        new.workflow_id = WorkflowId::new("long-2").ok();
+        let run = engine.start(new).await.expect("a run").run;
+        let payload = Payload::of(&1000).expect("JSON");
+        let signal = Message::Signal { name: "more".to_owned(), payload, id: None };
+        engine.send(run, signal).await.expect("a signal");
+        let result = engine.result(run).await.expect("an end");
+        let is_so = matches!(&result, RunResult::Failed { failure, compensated: 1, .. }
+            if failure.message == format!("in all {}", 5 * N + 1 + 1000));
+        assert!(is_so, "{result:?}");
+        check_laws(&journal.events(run, 0).expect("events")).expect("the laws of a journal");
+        assert!(keys.lock().expect("keys").values().all(|times| *times == 1), "nothing is done twice");
+        let all = server.tell(NAMESPACE, &["workflow", "list", "-o", "json"]);
+        let executions = all.matches("WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW").count();
+        assert!(executions >= 4, "{executions} executions: {all}");
+        engine.shut_down().await.expect("a clean end");
+    });
+}
