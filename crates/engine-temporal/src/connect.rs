@@ -27,8 +27,9 @@ pub(crate) async fn connect(server: &Server) -> Result<(Client, String), EngineE
             .map_err(|error| EngineError::Unavailable(error.to_string().into()))?,
     };
     let address = connection.target.to_string();
+    let is_unnamed = connection.tls_options.as_ref().is_some_and(|tls| tls.client_tls_options.is_none());
     let connection = match tokio::time::timeout(ANSWER, Connection::connect(connection)).await {
-        Ok(connected) => connected.map_err(|error| failed(&address, error))?,
+        Ok(connected) => connected.map_err(|error| failed(&address, error, is_unnamed))?,
         Err(_) => return Err(not_reached(&address, format!("no answer within {ANSWER:?}"))),
     };
     let client =
@@ -36,17 +37,56 @@ pub(crate) async fn connect(server: &Server) -> Result<(Client, String), EngineE
     Ok((client, address))
 }
 
-fn failed(address: &str, error: ClientConnectError) -> EngineError {
+/// What to set if a server wants to know who asks.
+const CLIENT: &str =
+    "TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH name a client's certificate";
+
+/// `is_unnamed` says that the way is private, and we did not say who we are.
+fn failed(address: &str, error: ClientConnectError, is_unnamed: bool) -> EngineError {
     match &error {
         ClientConnectError::SystemInfoCallError(status) => match status.code() {
             Code::Unauthenticated | Code::PermissionDenied => EngineError::Unavailable(Box::new(error)),
+            // What a connection broke of says more than that it broke.
+            _ if status.source().is_some() => {
+                let why = untrusted(status).unwrap_or_else(|| match (root(status), is_unnamed) {
+                    (why, true) => format!("{why}, as where a server asks who we are: {CLIENT}"),
+                    (why, false) => why,
+                });
+                not_reached(address, why)
+            }
             _ => not_reached(address, status.message().to_owned()),
         },
         ClientConnectError::InvalidHeaders(_) | ClientConnectError::InvalidConfig(_) => {
             EngineError::Unavailable(Box::new(error))
         }
-        error => not_reached(address, root(error)),
+        error => not_reached(address, untrusted(error).unwrap_or_else(|| root(error))),
     }
+}
+
+/// One of the two sides does not trust the other: what to set for that.
+fn untrusted(error: &(dyn Error + 'static)) -> Option<String> {
+    match of_tls(error)? {
+        rustls::Error::InvalidCertificate(why) => Some(format!(
+            "its certificate is not trusted ({why}): TEMPORAL_TLS_SERVER_CA_CERT_PATH names the authority that signed it"
+        )),
+        rustls::Error::AlertReceived(alert) => Some(format!("it ended TLS ({alert:?}): {CLIENT}")),
+        _ => None,
+    }
+}
+
+/// What TLS says, somewhere below an error.
+fn of_tls<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut cause = Some(error);
+    while let Some(of) = cause {
+        // What input and output wrap is no source of theirs.
+        let wrapped = of.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = of.downcast_ref().or_else(|| wrapped.and_then(|inner| inner.downcast_ref()));
+        if found.is_some() {
+            return found;
+        }
+        cause = of.source();
+    }
+    None
 }
 
 /// What a call that failed means to its caller.

@@ -3,6 +3,7 @@
 
 mod restate;
 mod temporal;
+mod tls;
 mod wire;
 
 use std::time::Duration;
@@ -18,7 +19,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The Temporal or Restate server, if one is named.
 #[derive(Args)]
 pub(crate) struct Carrier {
-    /// Ask the Temporal server as well that carries the run out, e.g. 127.0.0.1:7233
+    /// Ask the Temporal server as well that carries the run out, e.g. 127.0.0.1:7233 or https://…; the environment has its
+    /// TEMPORAL_API_KEY and TEMPORAL_TLS_…
     #[arg(long, value_name = "ADDRESS", env = "MIDWATCH_TEMPORAL_ADDRESS", conflicts_with = "restate")]
     temporal: Option<String>,
     /// With --temporal: its namespace

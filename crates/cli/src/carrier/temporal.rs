@@ -26,12 +26,7 @@ pub(super) async fn says(
     now: Timestamp,
 ) -> anyhow::Result<Served> {
     let mut service = Service::connect(address).await?;
-    let workflow_id = format!("{}/{}", run.workflow, run.workflow_id);
-    let question = DescribeExecution {
-        namespace: namespace.to_owned(),
-        execution: Some(Execution { workflow_id: workflow_id.clone() }),
-    };
-    let described: ExecutionDescribed = service.ask("DescribeWorkflowExecution", question).await?;
+    let (workflow_id, described) = describe(&mut service, namespace, run).await?;
     let queue = described.info.as_ref().map(|info| info.task_queue.clone()).unwrap_or_default();
     let mut queues = Vec::new();
     for kind in [1, 2] {
@@ -40,6 +35,33 @@ pub(super) async fn says(
         queues.push(service.ask::<_, QueueDescribed>("DescribeTaskQueue", question).await?);
     }
     Ok(served(&workflow_id, &queue, &described, &queues, now))
+}
+
+/// The run's execution, and its workflow id there: one that was started by hand may have any, and is called after its first
+/// execution.
+async fn describe(
+    service: &mut Service,
+    namespace: &str,
+    run: &RunSummary,
+) -> anyhow::Result<(String, ExecutionDescribed)> {
+    let usual = format!("{}/{}", run.workflow, run.workflow_id);
+    let mut ask = async |workflow_id: &str| {
+        let execution = Some(Execution { workflow_id: workflow_id.to_owned() });
+        let question = DescribeExecution { namespace: namespace.to_owned(), execution };
+        service.ask::<_, ExecutionDescribed>("DescribeWorkflowExecution", question).await
+    };
+    let refusal = match ask(&usual).await {
+        Err(refusal) if refusal.is_unknown => refusal,
+        described => return Ok((usual, described?)),
+    };
+    let by_hand = run.workflow_id.to_string();
+    let is_it = |of: &ExecutionDescribed| {
+        of.info.as_ref().is_some_and(|info| info.first_run_id.parse() == Ok(run.run))
+    };
+    match ask(&by_hand).await {
+        Ok(described) if is_it(&described) => Ok((by_hand, described)),
+        _ => Err(refusal.into()),
+    }
 }
 
 /// What the answers come to.
@@ -52,7 +74,9 @@ fn served(
 ) -> Served {
     let mut served = Served::default();
     if described.info.as_ref().is_some_and(|info| info.status != RUNNING) {
-        let says = format!("Temporal has ended `{id}`; the journal lacks that end until a worker opens it");
+        let says = format!(
+            "Temporal has ended `{id}`; the journal lacks that end until a worker opens it, or compares it"
+        );
         served.says.push(says);
         return served;
     }
@@ -122,7 +146,8 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_micros(1_000_000_000);
 
     fn described() -> ExecutionDescribed {
-        let info = ExecutionInfo { status: RUNNING, task_queue: "midwatch".to_owned() };
+        let info =
+            ExecutionInfo { status: RUNNING, task_queue: "midwatch".to_owned(), ..ExecutionInfo::default() };
         ExecutionDescribed { info: Some(info), ..ExecutionDescribed::default() }
     }
 

@@ -1,12 +1,16 @@
 //! As much of Temporal's gRPC API as is read here; what else its messages hold is skipped over.
 
+use std::error::Error as _;
+
 use anyhow::Context as _;
 use prost::Message;
 use prost_types::{Duration, Timestamp};
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, ClientTlsConfig};
+use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
+
+use super::tls::{CLIENT, Environment, told};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Execution {
@@ -38,6 +42,8 @@ pub(super) struct ExecutionInfo {
     pub(super) status: i32,
     #[prost(string, tag = "13")]
     pub(super) task_queue: String,
+    #[prost(string, tag = "21")]
+    pub(super) first_run_id: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -114,55 +120,85 @@ pub(super) struct Stats {
     pub(super) backlog_age: Option<Duration>,
 }
 
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct Refusal {
+    /// Whether the server does not know what it was asked about.
+    pub(super) is_unknown: bool,
+    text: String,
+}
+
+impl Refusal {
+    fn of(status: &tonic::Status, is_unnamed: bool) -> Self {
+        match status.source() {
+            Some(_) => Self::broken(status, is_unnamed),
+            None => {
+                Self { is_unknown: status.code() == tonic::Code::NotFound, text: status.message().to_owned() }
+            }
+        }
+    }
+
+    /// The connection broke; some servers end it so that want to know who asks.
+    fn broken(error: &(dyn std::error::Error + 'static), is_unnamed: bool) -> Self {
+        let why = told(error);
+        let text = match is_unnamed {
+            true => format!("{why}, as where a server asks who we are: {CLIENT}"),
+            false => why,
+        };
+        Self { is_unknown: false, text }
+    }
+}
+
 /// A server's workflow service.
 pub(super) struct Service {
     grpc: tonic::client::Grpc<Channel>,
     /// What is said with each question, on connections that nobody can read.
     key: Option<MetadataValue<Ascii>>,
+    /// Whether nobody can read it, and we did not say who we are.
+    is_unnamed: bool,
 }
 
 impl Service {
     /// Connects to `host:port`, or to a URL.
     pub(super) async fn connect(address: &str) -> anyhow::Result<Self> {
-        let key = std::env::var("TEMPORAL_API_KEY").ok().filter(|key| !key.is_empty());
-        let scheme = if key.is_some() { "https" } else { "http" };
+        let environment =
+            Environment { get: &|name| std::env::var(name).ok(), read: &|path| std::fs::read(path) };
+        let scheme = if environment.is_private() { "https" } else { "http" };
         let url = if address.contains("://") { address.to_owned() } else { format!("{scheme}://{address}") };
         let is_private = url.starts_with("https://");
         let mut endpoint = Channel::from_shared(url).context("no address")?;
         if is_private {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
+            // Who installed another provider before keeps it; that is what the error here says.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            endpoint = endpoint.tls_config(environment.tls()?)?;
         }
-        let channel = endpoint.connect().await.map_err(|error| anyhow::anyhow!("{}", root(&error)))?;
-        let key = key.filter(|_| is_private).map(|key| format!("Bearer {key}").parse());
-        let key = key.transpose().context("TEMPORAL_API_KEY is no header")?;
-        Ok(Self { grpc: tonic::client::Grpc::new(channel), key })
+        let channel = endpoint.connect().await.map_err(|error| anyhow::anyhow!("{}", told(&error)))?;
+        let key = std::env::var("TEMPORAL_API_KEY").ok().filter(|key| is_private && !key.is_empty());
+        let key = key.map(|key| format!("Bearer {key}").parse()).transpose();
+        Ok(Self {
+            is_unnamed: is_private && environment.is_unnamed(),
+            grpc: tonic::client::Grpc::new(channel),
+            key: key.context("TEMPORAL_API_KEY is no header")?,
+        })
     }
 
     /// Asks one question.
-    pub(super) async fn ask<Q, A>(&mut self, method: &'static str, question: Q) -> anyhow::Result<A>
+    pub(super) async fn ask<Q, A>(&mut self, method: &'static str, question: Q) -> Result<A, Refusal>
     where
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
-        self.grpc.ready().await?;
+        let is_unnamed = self.is_unnamed;
+        self.grpc.ready().await.map_err(|error| Refusal::broken(&error, is_unnamed))?;
         let path = format!("/temporal.api.workflowservice.v1.WorkflowService/{method}");
+        let path = PathAndQuery::try_from(path)
+            .map_err(|error| Refusal { is_unknown: false, text: error.to_string() })?;
         let mut request = tonic::Request::new(question);
         if let Some(key) = &self.key {
             request.metadata_mut().insert("authorization", key.clone());
         }
-        let asked = self.grpc.unary(request, PathAndQuery::try_from(path)?, ProstCodec::default()).await;
-        match asked {
-            Ok(answer) => Ok(answer.into_inner()),
-            Err(status) => anyhow::bail!("{}", status.message()),
-        }
+        let asked = self.grpc.unary(request, path, ProstCodec::default()).await;
+        asked.map(tonic::Response::into_inner).map_err(|status| Refusal::of(&status, is_unnamed))
     }
-}
-
-/// The first cause of an error: those above it say less.
-fn root(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut root = error;
-    while let Some(cause) = root.source() {
-        root = cause;
-    }
-    root.to_string()
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use midwatch::http::reqwest::Client;
+use midwatch_engine_conformance::server::{Authority, Inside};
 use midwatch_simulator::{Config, serve};
 use serde_json::{Value, json};
 
 use crate::midwatch::command;
-use crate::tls::Authority;
 
 struct Gateway {
     child: Child,
@@ -49,11 +49,11 @@ impl Drop for Gateway {
 async fn an_upstream_is_asked_over_tls_only_if_its_certificate_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let simulator = serve(Config::default()).await.unwrap();
-    let authority = Authority::new();
+    let authority = Authority::new("ours");
     authority.write(&folder.path().join("ca.pem"));
     let plain = simulator.openai_url();
     let (host, path) = plain.trim_start_matches("http://").split_once('/').unwrap();
-    let address = authority.end_tls(host.parse().unwrap()).await;
+    let address = authority.end_tls(host.parse().unwrap(), Inside::Http, None).await;
     let upstream = format!("openai=https://{address}/{path}");
 
     let stranger = Gateway::start(folder.path(), &upstream, None);

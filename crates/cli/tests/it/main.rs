@@ -25,7 +25,6 @@ mod show;
 mod signal;
 mod simulate;
 mod tail;
-mod tls;
 mod trace;
 mod version;
 mod watch;

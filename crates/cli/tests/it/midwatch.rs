@@ -54,7 +54,12 @@ pub(crate) fn midwatch(folder: &Path, arguments: &str) -> Ran {
 
 /// Runs `midwatch` with these arguments.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ran {
-    let Output { status, stdout, stderr } = command(folder).args(arguments).output().unwrap();
+    ran(command(folder).args(arguments))
+}
+
+/// What a command comes to.
+pub(crate) fn ran(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use midwatch_engine_conformance::server::TemporalServer;
+use midwatch_engine_conformance::server::{Authority, Inside, TemporalServer};
 use midwatch_workflow::{Class, DelayReason, Failure};
 
 use crate::journal::{Story, booking, checkout, research, written};
-use crate::midwatch::{Ran, midwatch, run};
+use crate::midwatch::{Ran, command, midwatch, ran, run};
 
 #[test]
 fn the_first_line_is_the_answer() {
@@ -147,6 +147,54 @@ fn a_temporal_server_that_is_named_adds_what_it_knows() {
     assert!(evidence.contains(&format!("Temporal at {address} was not asked")), "{evidence}");
     // What the journal says is told all the same.
     assert!(headline.starts_with("no process carries it out"), "{headline}");
+}
+
+#[test]
+fn a_temporal_server_is_asked_over_tls_as_temporals_own_settings_say() {
+    let Some(server) = TemporalServer::start(&[]) else { return };
+    let start =
+        ["workflow", "start", "--workflow-id", "caller/call-1", "--type", "caller", "--task-queue", "night"];
+    server.tell("default", &start);
+    let folder = written(&[waits_long()]);
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let file = |name: &str| folder.path().join(name);
+    ours.write(&file("ours.pem"));
+    other.write(&file("other.pem"));
+    ours.write_client(&file("client.pem"), &file("client.key"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let front = |clients| runtime.block_on(ours.end_tls(server.socket(), Inside::Grpc, clients));
+    let (open, known_only) = (front(None), front(Some(&ours)));
+    let evidence = |address: &str, environment: &[(&str, &str)]| {
+        let mut asked = command(folder.path());
+        let asked = asked.args(["why", "call-1", "--json", "--temporal", address]);
+        let asked = ran(asked.envs(environment.iter().copied()));
+        let answer: serde_json::Value = serde_json::from_str(&asked.stdout).expect("an answer");
+        answer["evidence"].to_string()
+    };
+    const CA: &str = "TEMPORAL_TLS_SERVER_CA_CERT_PATH";
+    let client =
+        [("TEMPORAL_TLS_CLIENT_CERT_PATH", "client.pem"), ("TEMPORAL_TLS_CLIENT_KEY_PATH", "client.key")];
+    let answered = "no worker asks for tasks of queue `night` at Temporal";
+    let (url, plain) = (format!("https://{open}"), open.to_string());
+    let private = format!("https://{known_only}");
+    for (address, environment, says) in [
+        (&url, &[(CA, "ours.pem")][..], answered),
+        // An authority that is named says that the way is private.
+        (&plain, &[(CA, "ours.pem")], answered),
+        (
+            &url,
+            &[(CA, "other.pem")],
+            "its certificate is not trusted (UnknownIssuer): TEMPORAL_TLS_SERVER_CA_",
+        ),
+        (&url, &[], "its certificate is not trusted (UnknownIssuer): TEMPORAL_TLS_SERVER_CA_"),
+        (&url, &[(CA, "gone.pem")], "TEMPORAL_TLS_SERVER_CA_CERT_PATH names gone.pem, which cannot be read"),
+        (&private, &[(CA, "ours.pem")], "as where a server asks who we are: TEMPORAL_TLS_CLIENT_CERT_PATH"),
+        (&private, &[(CA, "ours.pem"), client[0], client[1]], answered),
+    ] {
+        let evidence = evidence(address, environment);
+        assert!(evidence.contains(says), "{environment:?}: {says} in {evidence}");
+        assert_eq!(says != answered, evidence.contains("was not asked"), "{evidence}");
+    }
 }
 
 /// A run that waits to try again; the wait is over, and no process is there to do it.

@@ -4,6 +4,7 @@
 
 mod restate;
 mod temporal;
+mod tls;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub use restate::RestateServer;
 pub use temporal::TemporalServer;
+pub use tls::{Authority, Inside};
 
 /// How long a server may take to come up.
 const START_MAX: Duration = Duration::from_secs(60);

@@ -8,3 +8,4 @@ mod harness;
 mod long;
 mod native;
 mod promises;
+mod tls;
