@@ -24,8 +24,9 @@ use temporalio_common::data_converters::RawValue;
 use tokio::time::{Instant, sleep};
 
 use crate::ends::End;
+use crate::ids::temporal_ids;
 use crate::mirror::Mirror;
-use crate::standing::{Closed, Standing, standing, temporal_ids};
+use crate::standing::{Closed, Standing, standing};
 use crate::wire::STATUS;
 
 /// How long the mirror usually takes at most to write what the server has told of.

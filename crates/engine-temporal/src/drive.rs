@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use midwatch_workflow::{Class, Failure, Name, Payload, RunId, RunResult, RunStarted, WorkflowId};
+use midwatch_workflow::{Class, Failure, Payload, RunId, RunResult, RunStarted, WorkflowId};
 use temporalio_common::data_converters::RawValue;
 use temporalio_common::error::ApplicationFailure;
 use temporalio_common::protos::temporal::api::common::v1::Payload as Raw;
@@ -12,9 +12,10 @@ use temporalio_sdk::{
     WorkflowTermination,
 };
 
-use crate::driver::{Driver, End, is_patched, now, polled};
+use crate::driver::{Driver, End};
 use crate::host::Host;
 use crate::leave::Carried;
+use crate::polled::{is_patched, now, polled};
 use crate::shown::name;
 use crate::translate::Translation;
 use crate::wire::{Start, Terms, arguments, raw, raw_of, read, read_payload};
@@ -109,9 +110,4 @@ fn finish(result: &RunResult, is_child: bool) -> Output {
             Err(application.build().into())
         }
     }
-}
-
-/// The id under which Temporal knows a run: workflow ids are unique for each workflow, Temporal's for a namespace.
-pub(crate) fn temporal_id(workflow: &Name, id: &WorkflowId) -> String {
-    format!("{workflow}/{id}")
 }

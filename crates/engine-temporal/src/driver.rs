@@ -3,10 +3,9 @@
 //! What is in flight is polled in the order in which the server resolved it, then in the order in which it was begun:
 //! both are the same on replay.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::future::LocalBoxFuture;
 use midwatch_workflow::event::Parent;
@@ -16,11 +15,12 @@ use temporalio_sdk::{WorkflowCancellationToken, WorkflowContext};
 
 use crate::host::{Host, Shared};
 use crate::leave::Crowding;
+use crate::polled::{now, polled};
 use crate::server::{self, Asked};
 use crate::shown::Shown;
-use crate::time::timestamp;
 use crate::translate::{Command, Input, Standing, Translation};
 use crate::wire::{BYTES_MAX, Start, Terms};
+use crate::woken::{OneWoken, Woken};
 
 /// How an execution ends.
 pub(crate) enum End {
@@ -28,29 +28,6 @@ pub(crate) enum End {
     Over(RunResult),
     /// The run goes on in a new execution, and takes this along.
     Leaves(Raw),
-}
-
-thread_local! {
-    /// The execution whose workflow is being polled: workflows may move between threads, its context may not.
-    static POLLED: RefCell<Option<WorkflowContext<Host>>> = const { RefCell::new(None) };
-}
-
-/// Lets the workflow's code run with its context at hand.
-pub(crate) fn polled<T>(cx: &WorkflowContext<Host>, act: impl FnOnce() -> T) -> T {
-    POLLED.with(|slot| *slot.borrow_mut() = Some(cx.clone()));
-    let acted = act();
-    POLLED.with(|slot| slot.borrow_mut().take());
-    acted
-}
-
-/// Whether the history takes the new side of a change: a marker in it says so.
-pub(crate) fn is_patched(id: &str) -> bool {
-    POLLED.with(|slot| slot.borrow().as_ref().is_none_or(|cx| cx.patched(id)))
-}
-
-/// The clock of an execution.
-pub(crate) fn now(cx: &WorkflowContext<Host>) -> Timestamp {
-    cx.workflow_time().map_or(Timestamp::default(), timestamp)
 }
 
 /// One execution under way.
@@ -280,41 +257,5 @@ impl Driver {
         let summary = self.translation.fold.summary.clone();
         self.shown.update(&self.cx, &summary, self.terms.is_indexed);
         self.cx.state_mut(|host| host.summary = Some(summary));
-    }
-}
-
-/// Which operations were woken, in which order, and the waker of the whole.
-#[derive(Default)]
-struct Woken {
-    order: Mutex<Vec<u64>>,
-    outer: Mutex<Option<Waker>>,
-}
-
-impl Woken {
-    fn take(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.order.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn outer(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
-        self.outer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct OneWoken {
-    number: u64,
-    woken: Arc<Woken>,
-}
-
-impl Wake for OneWoken {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.order.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
-        let outer = self.woken.outer().clone();
-        if let Some(outer) = outer {
-            outer.wake();
-        }
     }
 }

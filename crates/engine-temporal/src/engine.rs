@@ -22,11 +22,11 @@ use tokio::task::AbortHandle;
 
 use crate::catch_up::CatchUp;
 use crate::connect::{connect, trouble};
-use crate::drive::temporal_id;
 use crate::ends::own_failure;
+use crate::ids::{temporal_id, temporal_ids};
 use crate::options::Options;
 use crate::shown::{at_first, is_registered};
-use crate::standing::{Closed, Standing, standing, temporal_ids};
+use crate::standing::{Closed, Standing, standing};
 use crate::time::timestamp;
 use crate::wire::{
     BYTES_MAX, MEMO_RUN, MEMO_WORKFLOW_ID, Start, Terms, arguments, raw, raw_of, read, read_payload,

@@ -21,8 +21,8 @@ use temporalio_sdk::{
     WorkflowContext,
 };
 
-use crate::drive::temporal_id;
 use crate::host::Host;
+use crate::ids::temporal_id;
 use crate::shown::at_first;
 use crate::translate::Input;
 use crate::wire::{

@@ -6,8 +6,7 @@
 use std::time::SystemTime;
 
 use futures_util::StreamExt as _;
-use midwatch_journal::RunSummary;
-use midwatch_workflow::{Name, RunId, Timestamp};
+use midwatch_workflow::{RunId, Timestamp};
 use temporalio_client::errors::WorkflowInteractionError;
 use temporalio_client::grpc::WorkflowService as _;
 use temporalio_client::tonic::Request;
@@ -22,7 +21,6 @@ use temporalio_common::protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_common::protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryReverseRequest;
 
-use crate::drive::temporal_id;
 use crate::ends::End;
 use crate::time::timestamp;
 use crate::wire::{MEMO_RUN, Start, read};
@@ -53,12 +51,6 @@ pub(crate) struct Closed {
     pub(crate) is_own: bool,
     /// When.
     pub(crate) at: Timestamp,
-}
-
-/// The ids that a run may have at the server: one that was started by hand may have any.
-pub(crate) fn temporal_ids(run: &RunSummary) -> [String; 2] {
-    let usual = temporal_id(&Name::Owned(run.workflow.clone()), &run.workflow_id);
-    [usual, run.workflow_id.to_string()]
 }
 
 /// Asks the server where a run stands that has one of these ids there.

@@ -3,18 +3,18 @@
 //! It knows no server and no clock: every input brings its time. The same inputs in the same order, as a replay of the
 //! server's history gives them, make the same events with the same numbers and the same commands.
 
+mod ask;
+mod happen;
+mod stop;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use midwatch_engine_attempt::OwnBudget;
-use midwatch_journal::{Fold, Open};
-use midwatch_workflow::event::WaitReason;
+use midwatch_journal::Fold;
 use midwatch_workflow::{
-    Advanced, Amount, Attempt, Child, Class, Ended, Event, EventKind, Execution, Failure, Message, Op, OpId,
-    OpKind, ParkReason, Payload, Progress, Recorded, Registry, RunInfo, RunResult, RunStarted, Timestamp,
-    WorkflowDefinition,
+    Attempt, Child, Event, EventKind, Execution, Failure, Message, Op, OpId, ParkReason, Payload, Recorded,
+    Registry, RunInfo, RunResult, RunStarted, Timestamp, WorkflowDefinition,
 };
-
 use serde::{Deserialize, Serialize};
 
 use crate::leave::{Crowding, light};
@@ -215,200 +215,6 @@ impl Translation {
                 self.answers.push((reply, Err("has ended".to_owned())));
             }
         }
-    }
-
-    pub(crate) fn ask(&mut self, advanced: Advanced) {
-        if let Some((reason, message)) = advanced.progress.obstacle() {
-            return self.halt(reason, message);
-        }
-        if let Progress::Done(result) = advanced.progress {
-            self.done = Some(result);
-        }
-        self.asked.extend(advanced.ops);
-    }
-
-    fn halt(&mut self, reason: ParkReason, message: String) {
-        self.standing = Standing::Halted(reason, message);
-    }
-
-    /// Records what was asked for; says whether all of it is.
-    fn record_asked(&mut self) -> bool {
-        while let Some(op) = self.asked.front() {
-            if op.kind == OpKind::Abandon {
-                if !self.abandon(op.id) {
-                    return false;
-                }
-                self.asked.pop_front();
-                continue;
-            }
-            if self.is_for_next(op) {
-                self.stop_all_abandoned();
-                return false;
-            }
-            let Some(op) = self.asked.pop_front() else { break };
-            let waits = match &op.kind {
-                OpKind::Attempt(_) if self.fold.is_paused => Some(WaitReason::Paused),
-                OpKind::Attempt(attempt) if self.registry.step(&attempt.step).is_none() => {
-                    let message =
-                        format!("no step `{}` is registered: start a process that has it", attempt.step);
-                    self.halt(ParkReason::NoCode, message);
-                    return true;
-                }
-                _ => None,
-            };
-            if let Some(kind) = op.to_event(waits) {
-                self.write(kind, self.now);
-            }
-            self.perform(op, waits);
-        }
-        if let Some(result) = self.done.take() {
-            self.execution = None;
-            self.write(EventKind::RunEnded { result: result.clone() }, self.now);
-            self.standing = Standing::Ended(result);
-        }
-        true
-    }
-
-    fn perform(&mut self, op: Op, waits: Option<WaitReason>) {
-        match op.kind {
-            OpKind::Attempt(attempt) if waits.is_some() => drop(self.held.insert(op.id, *attempt)),
-            OpKind::Attempt(attempt) => self.start(op.id, attempt),
-            OpKind::Timer { until, .. } => self.commands.push(Command::Timer(op.id, until)),
-            OpKind::Child(child) => self.commands.push(Command::Child(op.id, child)),
-            OpKind::CancelChild => self.commands.push(Command::CancelChild(op.id)),
-            OpKind::Abandon | OpKind::Signal { .. } | OpKind::Park { .. } | OpKind::Note(_) => {}
-        }
-    }
-
-    fn start(&mut self, op: OpId, attempt: Box<Attempt>) {
-        let key = (attempt.step.to_string(), attempt.nth);
-        let progress = self.fold.progress.get(&key).cloned();
-        self.running.insert(op);
-        let execution = self.execution.as_ref();
-        let own = OwnBudget {
-            budget: execution.and_then(Execution::budget),
-            cleared: execution.and_then(Execution::cleared),
-            spent: Amount::from(&self.fold.summary.spent),
-        };
-        // Without a limit it makes no difference what was spent.
-        let own = if own.budget.is_none() && own.cleared.is_none() { OwnBudget::default() } else { own };
-        self.commands.push(Command::Attempt(op, attempt, Before { progress, own }));
-    }
-
-    /// Drops what is no longer wanted; says whether that is done. An attempt under way is stopped first, and what it
-    /// spent is booked: so nothing that follows, its compensation least of all, runs beside it.
-    fn abandon(&mut self, op: OpId) -> bool {
-        if self.abandoned != Some(op) {
-            self.abandoned = Some(op);
-            let is_timer = matches!(self.fold.open.get(&op), Some(Open::Timer { .. }));
-            self.write(EventKind::Abandoned { op }, self.now);
-            self.held.remove(&op);
-            if self.forget_command(op) {
-                return true;
-            }
-            if is_timer {
-                self.commands.push(Command::Stop(op));
-            }
-            if !self.running.contains(&op) {
-                return true;
-            }
-            self.stop_all_abandoned();
-        }
-        let Some(report) = self.stopping.get_mut(&op).and_then(Option::take) else { return false };
-        self.stopping.remove(&op);
-        self.running.remove(&op);
-        let failure = Failure::new(Class::Cancelled, "no longer wanted").ambiguous();
-        let (result, charges) = (Ended::Failed(failure), report.charges);
-        self.record(EventKind::AttemptEnded { op, result, charges }, self.now);
-        true
-    }
-
-    /// What was asked for and dropped before the server was told is never begun.
-    fn forget_command(&mut self, op: OpId) -> bool {
-        let before = self.commands.len();
-        self.commands.retain(|command| match command {
-            Command::Attempt(id, ..) | Command::Timer(id, _) | Command::Child(id, _) => *id != op,
-            Command::CancelChild(_) | Command::Stop(_) => true,
-        });
-        let is_forgotten = self.commands.len() < before;
-        if is_forgotten {
-            self.running.remove(&op);
-        }
-        is_forgotten
-    }
-
-    /// Tells all attempts that are no longer wanted to stop at once, not one after the other.
-    fn stop_all_abandoned(&mut self) {
-        let abandoned = self.asked.iter().filter(|op| op.kind == OpKind::Abandon).map(|op| op.id);
-        let running: Vec<OpId> = abandoned.filter(|op| self.running.contains(op)).collect();
-        for op in running {
-            let ended =
-                self.backlog.iter().position(|input| matches!(input, Input::Ended(id, _) if *id == op));
-            let report = ended.and_then(|at| match self.backlog.remove(at) {
-                Some(Input::Ended(_, report)) => Some(report),
-                _ => None,
-            });
-            if self.stopping.contains_key(&op) {
-                continue;
-            }
-            if report.is_none() {
-                self.commands.push(Command::Stop(op));
-            }
-            self.stopping.insert(op, report);
-        }
-    }
-
-    fn apply(&mut self, input: Input) {
-        match input {
-            Input::Ended(op, report) => self.end_attempt(op, report),
-            Input::Fired(op) => {
-                if let Some(Open::Timer { .. }) = self.fold.open.get(&op) {
-                    self.record(EventKind::TimerFired { op }, self.now);
-                }
-            }
-            Input::ChildEnded(op, result) => {
-                if let Some(Open::Child { .. }) = self.fold.open.get(&op) {
-                    self.record(EventKind::ChildEnded { op, result: result.into() }, self.now);
-                }
-            }
-            Input::Deadline if self.fold.is_cancelled => {}
-            Input::Deadline => {
-                let timeout = self.start.timeout.unwrap_or_default();
-                let reason = format!("the run took longer than {timeout:?}");
-                let by = "deadline".to_owned();
-                self.record(EventKind::CancelRequested { class: Class::Timeout, reason, by }, self.now);
-            }
-            Input::Message(message, reply) => {
-                let answer = self.control(message);
-                self.answers.extend(reply.map(|reply| (reply, answer)));
-            }
-        }
-    }
-
-    fn end_attempt(&mut self, op: OpId, report: Report) {
-        self.running.remove(&op);
-        if !matches!(self.fold.open.get(&op), Some(Open::Attempt { .. })) {
-            return;
-        }
-        for beat in report.beats {
-            let at = self.fold.summary.updated_at.max(beat.at.min(self.now));
-            self.write(EventKind::Heartbeat { op, progress: beat.progress, charges: beat.charges }, at);
-        }
-        self.record(EventKind::AttemptEnded { op, result: report.ended, charges: report.charges }, self.now);
-    }
-
-    /// Lets attempts go that a pause held back.
-    pub(crate) fn release_held(&mut self) {
-        for (op, attempt) in std::mem::take(&mut self.held) {
-            self.write(EventKind::AttemptStarted { op }, self.now);
-            self.start(op, Box::new(attempt));
-        }
-    }
-
-    /// Fires a timer before it is due.
-    pub(crate) fn fire_now(&mut self, op: OpId) {
-        self.commands.push(Command::Stop(op));
-        self.record_now(EventKind::TimerFired { op });
     }
 
     pub(crate) fn record_now(&mut self, kind: EventKind) {
