@@ -75,9 +75,9 @@ pub(crate) struct Known {
 /// What came of asking for a replay.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Replayed {
-    /// A worker has replayed the run.
+    /// A worker has replayed the run, this one or another.
     Yes,
-    /// No worker can.
+    /// This worker cannot.
     Cannot,
     /// No worker came: one may come later.
     NotNow,
@@ -204,14 +204,17 @@ impl CatchUp {
         let temporal = closed.temporal.as_str();
         if !closed.is_own {
             let Some(last_task) = closed.last_task(&self.client).await else { return };
-            self.mirror.cut(&closed.execution, last_task);
+            self.mirror.cut(run, &closed.execution, last_task);
         }
-        let replayed = self.replay(closed).await;
-        if closed.is_own && replayed == Replayed::Yes && self.has_end(run, LAG).await {
-            return;
-        }
-        if replayed == Replayed::NotNow && self.may_try_again(run) {
-            tracing::info!(%run, temporal, "no worker replays a run that has ended: it is tried again");
+        let is_done = match self.replay(closed).await {
+            Replayed::Cannot => true,
+            Replayed::NotNow => false,
+            Replayed::Yes if closed.is_own && self.has_end(run, LAG).await => return,
+            // An end of its own that is not here was replayed by another worker, with a journal of its own.
+            Replayed::Yes => !closed.is_own,
+        };
+        if !is_done && self.may_try_again(run) {
+            tracing::info!(%run, temporal, "no worker replays here a run that has ended: it is tried again");
             return;
         }
         self.known().tried.remove(&run);

@@ -32,7 +32,7 @@ pub(crate) enum Told {
     /// A host made events, the first of this number, when its history was so long.
     Events { task: Arc<str>, run: RunId, first: u64, length: u32, events: Vec<Event> },
     /// The server has closed the execution by itself; what its history says beyond this length led to nothing.
-    Cut { task: Arc<str>, length: u32 },
+    Cut { run: RunId, task: Arc<str>, length: u32 },
     /// The server has taken what the execution's last task came to.
     Accepted(Arc<str>),
     /// The execution left memory; `Stands` says whether its last task counts.
@@ -81,9 +81,9 @@ impl Mirror {
         self.send(Told::Halted { task: Arc::clone(task), run, reason, message: message.to_owned() });
     }
 
-    /// Leaves out what a replay of this execution makes of its history beyond this length.
-    pub(crate) fn cut(&self, execution: &str, length: u32) {
-        self.send(Told::Cut { task: execution.into(), length });
+    /// Leaves out, until the run is ended, what a replay of this execution makes of its history beyond this length.
+    pub(crate) fn cut(&self, run: RunId, execution: &str, length: u32) {
+        self.send(Told::Cut { run, task: execution.into(), length });
     }
 
     /// Ends a run whose last execution the server has closed, after all that was told of it before.

@@ -23,8 +23,8 @@ const CONSENT: Duration = Duration::from_millis(250);
 /// How long to wait before a journal that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How many executions are remembered that the server has closed by itself: only while they are replayed.
-const CUTS_MAX: usize = 1000;
+/// How many runs may be about to be ended.
+const CUTS_MAX: usize = 10_000;
 
 pub(crate) struct Writer {
     journal: Arc<dyn Journal>,
@@ -34,8 +34,9 @@ pub(crate) struct Writer {
     waiting: Arc<AtomicUsize>,
     runs: HashMap<RunId, MirroredRun>,
     tasks: HashMap<Arc<str>, RunId>,
-    /// Executions that the server has closed by itself, and how much of their histories counts.
-    cuts: HashMap<Arc<str>, u32>,
+    /// Runs that are about to be ended because the server has closed their execution by itself, and how much of its history
+    /// counts.
+    cuts: HashMap<RunId, (Arc<str>, u32)>,
     /// When a journal that failed is tried again.
     again: Option<Instant>,
     is_closed: bool,
@@ -96,7 +97,7 @@ impl Writer {
         match told {
             Told::Events { task, run, first, length, events } => {
                 self.waiting.fetch_sub(events.len(), Ordering::Relaxed);
-                if self.cuts.get(&task).is_some_and(|cut| length > *cut) {
+                if self.cuts.get(&run).is_some_and(|(of, cut)| *of == task && length > *cut) {
                     return;
                 }
                 self.succeed(&task, run);
@@ -121,13 +122,16 @@ impl Writer {
                 self.decide(&task, stands);
                 self.tasks.remove(&task);
             }
-            Told::Cut { task, length } => {
+            Told::Cut { run, task, length } => {
                 if self.cuts.len() >= CUTS_MAX {
                     self.cuts.clear();
                 }
-                self.cuts.insert(task, length);
+                self.cuts.insert(run, (task, length));
             }
-            Told::Ended { run, end, at } => self.end(run, &end, at).await,
+            Told::Ended { run, end, at } => {
+                self.cuts.remove(&run);
+                self.end(run, &end, at).await;
+            }
             Told::Closed => {
                 self.runs.values_mut().for_each(|run| run.decide(Stands::Yes));
                 self.is_closed = true;
