@@ -62,6 +62,14 @@ pub(crate) struct Address {
     pub(crate) key: String,
 }
 
+/// A run's end as the ingress gives it.
+pub(crate) enum Attached {
+    /// The run's own.
+    Own(RunResult),
+    /// The server's, in its words.
+    Forced(RunResult),
+}
+
 /// A run that was handed to Restate.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,7 +130,7 @@ impl Client {
     }
 
     /// Waits for a run's end; `None` if there is no such run.
-    pub(crate) async fn attach(&self, to: &Address) -> Result<Option<RunResult>, ServerError> {
+    pub(crate) async fn attach(&self, to: &Address) -> Result<Option<Attached>, ServerError> {
         #[derive(Deserialize)]
         struct Failed {
             #[serde(default)]
@@ -135,7 +143,7 @@ impl Client {
         let uri = format!("{}/restate/workflow/{}/{}/attach", self.ingress, to.service, escaped(&to.key));
         let (status, text) = self.ask(Method::GET, uri.clone(), None).await?;
         if status.is_success() {
-            return Ok(Some(translate::completed(&text)));
+            return Ok(Some(Attached::Own(translate::completed(&text))));
         }
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -145,14 +153,19 @@ impl Client {
         if failed.source.is_some_and(|source| source != "invocation") {
             return Err(refusal(uri, status, &text));
         }
-        Ok(Some(translate::failed(failed.code.unwrap_or(status.as_u16()), &failed.message)))
+        Ok(Some(match translate::own_failure(&failed.message) {
+            Some(result) => Attached::Own(result),
+            None => {
+                Attached::Forced(translate::failed(failed.code.unwrap_or(status.as_u16()), &failed.message))
+            }
+        }))
     }
 
     /// The output of a run that has one.
     pub(crate) async fn output(&self, of: &Address) -> Result<Option<Payload>, ServerError> {
         Ok(match self.attach(of).await? {
-            Some(RunResult::Completed(output)) => Some(output),
-            Some(RunResult::Failed { .. }) | None => None,
+            Some(Attached::Own(RunResult::Completed(output))) => Some(output),
+            _ => None,
         })
     }
 

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::Options;
 use crate::catch_up::CatchUp;
-use crate::client::{AGAIN, Address, Client, Invocation, ServerError, sent_at};
+use crate::client::{AGAIN, Address, Attached, Client, Invocation, ServerError, sent_at};
 use crate::endpoint::Server;
 use crate::host::{Answer, Host};
 use crate::translate::{Letter, Posted, RunInput, key_of, now, service_key};
@@ -256,14 +256,26 @@ impl Restate {
     }
 
     async fn await_end(&self, run: RunId) -> Result<RunResult, EngineError> {
-        let (address, _) = self.locate(run)?;
-        if let Some(result) = self.catch_up.recorded(run).await {
+        let (address, invocation) = self.locate(run)?;
+        // The key of a run that was not started here may be another one's by now.
+        if invocation.is_none()
+            && let Some(result) = self.catch_up.recorded(run).await
+        {
             return Ok(result);
         }
         loop {
             match self.client.attach(&address).await {
-                // What the server ended by itself the journal tells better: it knows what is left to undo.
-                Ok(Some(result)) => return Ok(self.catch_up.end(run, &address).await.unwrap_or(result)),
+                Ok(Some(Attached::Own(result))) => {
+                    // One that was not started here may have ended while its journal was away.
+                    if invocation.is_none() {
+                        self.catch_up.end(run, &address).await;
+                    }
+                    return Ok(result);
+                }
+                // The journal tells it better: it knows what is left to undo.
+                Ok(Some(Attached::Forced(result))) => {
+                    return Ok(self.catch_up.end(run, &address).await.unwrap_or(result));
+                }
                 // It ended so long ago that only the journal knows.
                 Ok(None) => {
                     return self.catch_up.recorded(run).await.ok_or(EngineError::UnknownRun(run));
