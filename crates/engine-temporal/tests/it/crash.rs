@@ -65,7 +65,9 @@ fn worker() {
         std::fs::write(folder.join("run"), started.run.to_string()).expect("a note");
         let result = engine.result(started.run).await.expect("an end");
         let json = serde_json::to_string(&result).expect("JSON");
-        std::fs::write(folder.join("result"), json).expect("a note");
+        // Whoever waits for it reads it as a whole.
+        std::fs::write(folder.join("result.new"), json).expect("a note");
+        std::fs::rename(folder.join("result.new"), folder.join("result")).expect("a note");
     });
 }
 
