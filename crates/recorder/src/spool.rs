@@ -1,8 +1,9 @@
 //! What was told and is not yet synced in the journal, in two files beside it that take turns.
 //!
 //! A record is written, not synced: it outlives the process and not the machine. When all that a file holds is in the
-//! journal the file is emptied and its turn comes again. Nothing is lost if a record is in both places: it is known again
-//! by run and number.
+//! journal its turn comes again, from its beginning: what was written last time is told by the number of the turn, and
+//! written over, since a file that grows anew costs more than one that has its place. Nothing is lost if a record is in
+//! both places: it is known again by run and number.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -14,8 +15,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// From this size on the other file is used, as soon as it is empty.
 const TURN_BYTES: u64 = 4 << 20;
-/// Length, checksum, run, number of the first event.
-const HEAD_BYTES: usize = 4 + 8 + 16 + 8;
+/// A file that grew beyond this while the journal was away gives its place back.
+const KEPT_BYTES: u64 = 2 * TURN_BYTES;
+/// Length of the events, checksum of all that follows it, turn, run, number of the first event.
+const HEAD_BYTES: usize = 4 + 8 + 8 + 16 + 8;
+/// Where that begins which the checksum is of.
+const SUMMED_FROM: usize = 4 + 8;
 
 /// How many records of each file are not in the journal yet.
 pub(crate) type Held = [u32; 2];
@@ -29,7 +34,8 @@ struct Files {
     files: [File; 2],
     sizes: [u64; 2],
     held: [u64; 2],
-    turn: usize,
+    /// Which file's turn it is: the number's lowest bit.
+    turn: u64,
     buffer: Vec<u8>,
 }
 
@@ -68,8 +74,8 @@ impl Spool {
     pub(crate) fn clear(&self) -> io::Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
         let mut files = Self::lock(files);
-        files.empty(0)?;
-        files.empty(1)
+        files.begin(0, 0)?;
+        files.begin(1, 0)
     }
 
     /// Writes events, the comma-separated items of a JSON array.
@@ -92,25 +98,31 @@ impl Spool {
 
 impl Files {
     fn write(&mut self, run: RunId, first: u64, events: &str) -> io::Result<usize> {
-        let other = 1 - self.turn;
-        if self.sizes[self.turn] >= TURN_BYTES && self.held[other] == 0 {
-            self.empty(other)?;
-            self.turn = other;
-        }
+        let this = usize::from(self.turn & 1 == 1);
+        let other = 1 - this;
+        let which = if self.sizes[this] >= TURN_BYTES && self.held[other] == 0 {
+            self.begin(other, KEPT_BYTES)?;
+            self.turn += 1;
+            other
+        } else {
+            this
+        };
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        encode(&mut buffer, run, first, events);
-        let written = self.files[self.turn].write_all(&buffer);
+        encode(&mut buffer, self.turn, run, first, events);
+        let written = self.files[which].write_all(&buffer);
         let bytes = buffer.len() as u64;
         self.buffer = buffer;
         written?;
-        self.sizes[self.turn] += bytes;
-        self.held[self.turn] += 1;
-        Ok(self.turn)
+        self.sizes[which] += bytes;
+        self.held[which] += 1;
+        Ok(which)
     }
 
-    fn empty(&mut self, which: usize) -> io::Result<()> {
-        self.files[which].set_len(0)?;
+    /// Begins a file anew, which keeps its place on the disk up to so many bytes.
+    fn begin(&mut self, which: usize, kept: u64) -> io::Result<()> {
+        if self.sizes[which] > kept || kept == 0 {
+            self.files[which].set_len(0)?;
+        }
         self.files[which].rewind()?;
         self.sizes[which] = 0;
         Ok(())
@@ -123,35 +135,46 @@ fn beside(journal: &Path, which: usize) -> PathBuf {
     path
 }
 
-fn encode(buffer: &mut Vec<u8>, run: RunId, first: u64, events: &str) {
+fn encode(buffer: &mut Vec<u8>, turn: u64, run: RunId, first: u64, events: &str) {
+    buffer.clear();
     let length = u32::try_from(events.len()).unwrap_or(u32::MAX);
     buffer.extend_from_slice(&length.to_le_bytes());
-    buffer.extend_from_slice(&xxh3_64(events.as_bytes()).to_le_bytes());
+    buffer.extend_from_slice(&[0; 8]);
+    buffer.extend_from_slice(&turn.to_le_bytes());
     buffer.extend_from_slice(run.as_bytes());
     buffer.extend_from_slice(&first.to_le_bytes());
     buffer.extend_from_slice(events.as_bytes());
+    let sum = xxh3_64(&buffer[SUMMED_FROM..]);
+    buffer[4..SUMMED_FROM].copy_from_slice(&sum.to_le_bytes());
 }
 
-/// Reads records up to the end, or to the first that is not whole: the machine stopped while it was written.
+/// Reads the records of one turn: up to the end, to what an earlier turn left, or to the first that is not whole, since the
+/// machine stopped while it was written.
 fn read(mut bytes: &[u8], records: &mut Vec<Record>) {
-    while let Some((record, rest)) = next(bytes) {
+    let mut turn = None;
+    while let Some((of, record, rest)) = next(bytes)
+        && *turn.get_or_insert(of) == of
+    {
         records.push(record);
         bytes = rest;
     }
 }
 
-fn next(bytes: &[u8]) -> Option<(Record, &[u8])> {
-    let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
+fn next(bytes: &[u8]) -> Option<(u64, Record, &[u8])> {
+    let (head, body) = bytes.split_at_checked(HEAD_BYTES)?;
     let (length, head) = head.split_first_chunk::<4>()?;
     let (sum, head) = head.split_first_chunk::<8>()?;
+    let (turn, head) = head.split_first_chunk::<8>()?;
     let (run, head) = head.split_first_chunk::<16>()?;
     let (first, _) = head.split_first_chunk::<8>()?;
-    let (body, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-    if xxh3_64(body).to_le_bytes() != *sum {
+    let (body, rest) = body.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    let summed = bytes.get(SUMMED_FROM..HEAD_BYTES + body.len())?;
+    if xxh3_64(summed).to_le_bytes() != *sum {
         return None;
     }
     let events = serde_json::from_str(&format!("[{}]", std::str::from_utf8(body).ok()?)).ok()?;
-    Some((Record { run: RunId::from_bytes(*run), first: u64::from_le_bytes(*first), events }, rest))
+    let record = Record { run: RunId::from_bytes(*run), first: u64::from_le_bytes(*first), events };
+    Some((u64::from_le_bytes(*turn), record, rest))
 }
 
 #[cfg(test)]
@@ -194,28 +217,35 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_emptied_only_when_all_of_it_is_in_the_journal() {
+    fn a_file_begins_anew_only_when_all_of_it_is_in_the_journal_and_what_it_had_is_not_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("j.db");
         let (spool, _) = Spool::open(&path).unwrap();
         let run = RunId::from_bytes([3; 16]);
-        let large = format!("\"{}\"", "x".repeat(1 << 20));
+        let key = "x".repeat(1 << 20);
+        let large = Event { at: Timestamp::from_micros(7), kind: EventKind::Recovered { worker: key } };
+        let large = serde_json::to_string(&large).unwrap();
         let mut held = [Held::default(); 2];
-        let size = |which| std::fs::metadata(beside(&path, which)).unwrap().len();
-        for _ in 0..6 {
-            spool.write(run, 1, &large, &mut held[0]).unwrap();
+        let left = |which| {
+            let mut records = Vec::new();
+            read(&std::fs::read(beside(&path, which)).unwrap(), &mut records);
+            records.iter().map(|record| record.first).collect::<Vec<_>>()
+        };
+        for first in 1..=6 {
+            spool.write(run, first, &large, &mut held[0]).unwrap();
         }
-        assert_eq!(held[0], [4, 2], "the other file was free");
-        for _ in 0..4 {
-            spool.write(run, 1, &large, &mut held[1]).unwrap();
+        assert_eq!((held[0], left(0), left(1)), ([4, 2], vec![1, 2, 3, 4], vec![5, 6]), "the other was free");
+        for first in 7..=10 {
+            spool.write(run, first, &large, &mut held[1]).unwrap();
         }
-        assert_eq!(
-            (held[1], size(1) >> 20),
-            ([0, 4], 6),
-            "the first one holds what is not in the journal yet"
-        );
+        assert_eq!(held[1], [0, 4], "the first one holds what is not in the journal yet");
+        assert_eq!(left(1), [5, 6, 7, 8, 9, 10]);
         spool.release(held[0]);
-        spool.write(run, 1, &large, &mut held[0]).unwrap();
-        assert_eq!((size(0) >> 20, size(1) >> 20), (1, 6));
+        spool.write(run, 11, &large, &mut held[0]).unwrap();
+        assert_eq!(left(0), [11], "what follows is of an earlier turn");
+        let size = |which| std::fs::metadata(beside(&path, which)).unwrap().len();
+        assert!(size(0) >> 20 >= 4, "it keeps its place");
+        spool.clear().unwrap();
+        assert_eq!((size(0), size(1)), (0, 0));
     }
 }
