@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use midwatch_engine_conformance::measure::{Amount, Mishap, STEPS, compare};
 use midwatch_engine_conformance::server::RestateServer;
 use midwatch_engine_restate::{Options, Restate};
-use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_journal::sqlite::{self, SqliteJournal};
 use midwatch_workflow::{
     Context, Engine as _, NewRun, Payload, Registry, RunResult, StepContext, StepDefinition,
     WorkflowDefinition, WorkflowId, step_fn, workflow_fn,
@@ -70,7 +70,9 @@ async fn open(server: &RestateServer, folder: &std::path::Path) -> Result<Restat
         },
     )));
     let options = Options { ingress: server.ingress(), admin: server.admin(), ..Options::new("bench") };
-    let journal = SqliteJournal::open(folder.join("journal.db"), Default::default())?;
+    // As the front door opens it.
+    let kept = sqlite::Options { patience: Options::JOURNAL_PATIENCE, ..Default::default() };
+    let journal = SqliteJournal::open(folder.join("journal.db"), kept)?;
     Ok(Restate::open(Arc::new(journal), registry, options).await?)
 }
 

@@ -4,17 +4,15 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use http_body::Frame;
-use http_body_util::{BodyExt as _, Either, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use midwatch_workflow::Name;
 use restate_sdk::discovery as d;
 use restate_sdk::endpoint::{self, ContextInternal, Endpoint, HandlerOptions, ServiceOptions};
@@ -25,21 +23,25 @@ use restate_sdk_shared_core::{
     VM as _, VMOptions,
 };
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::host::Host;
+use crate::response::{Carried, Outbox, infallible};
 use crate::run::{Driver, Stop};
 use crate::session::{Broken, Session};
 use crate::translate::{MAILBOX, Posted, RunInput};
 
 /// Serves Restate until it is dropped.
 pub(crate) struct Server {
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    tasks: Tasks,
 }
 
+/// Everything that is under way: connections, and the requests on them.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
 /// What a request is answered with.
-type Answer = Response<Either<Streamed, http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>>>;
+type Answer = Response<Either<Carried, UnsyncBoxBody<Bytes, Infallible>>>;
 
 /// What all connections share.
 struct Shared {
@@ -48,7 +50,7 @@ struct Shared {
     verifier: IdentityVerifier,
     /// The workflow of each service.
     services: HashMap<String, Name>,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    tasks: Tasks,
 }
 
 impl Server {
@@ -57,7 +59,7 @@ impl Server {
     /// # Errors
     /// If a name or an identity key has no form that Restate knows.
     pub(crate) fn start(host: Arc<Host>, listener: TcpListener) -> Result<Self, String> {
-        let tasks = Arc::new(Mutex::new(JoinSet::new()));
+        let tasks = Tasks::default();
         let keys: Vec<&str> = host.options.identity_keys.iter().map(String::as_str).collect();
         let shared = Arc::new(Shared {
             sdk: sdk_endpoint(&host)?,
@@ -67,16 +69,16 @@ impl Server {
                 .workflows()
                 .map(|workflow| (host.service(workflow.name()), workflow.name().clone()))
                 .collect(),
-            tasks: Arc::clone(&tasks),
+            tasks: tasks.clone(),
             host,
         });
-        spawn(&tasks, accept(shared, listener));
+        tasks.spawn(accept(shared, listener));
         Ok(Self { tasks })
     }
 
     /// Ends everything at once, as a crash would.
     pub(crate) fn abort(&self) {
-        lock(&self.tasks).abort_all();
+        self.tasks.set().abort_all();
     }
 }
 
@@ -86,14 +88,22 @@ impl Drop for Server {
     }
 }
 
-fn lock(tasks: &Mutex<JoinSet<()>>) -> std::sync::MutexGuard<'_, JoinSet<()>> {
-    tasks.lock().unwrap_or_else(PoisonError::into_inner)
+impl Tasks {
+    fn set(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.set();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
 }
 
-fn spawn(tasks: &Mutex<JoinSet<()>>, task: impl Future<Output = ()> + Send + 'static) {
-    let mut tasks = lock(tasks);
-    while tasks.try_join_next().is_some() {}
-    tasks.spawn(task);
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.spawn(task);
+    }
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
@@ -113,8 +123,9 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         let serve = hyper::service::service_fn(move |request| {
             std::future::ready(Ok::<_, Infallible>(answer(&for_requests, request)))
         });
-        spawn(&shared.tasks, async move {
-            let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let requests = shared.tasks.clone();
+        shared.tasks.spawn(async move {
+            let mut http = hyper::server::conn::http2::Builder::new(requests);
             http.max_concurrent_streams(None);
             if let Err(error) = http.serve_connection(TokioIo::new(stream), serve).await {
                 tracing::debug!(%error, "a connection ended");
@@ -146,13 +157,13 @@ fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
         Err(error) => return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, error.to_string()),
     };
     let head = vm.get_response_head();
-    let (output, streamed) = unbounded_channel();
-    let session = Session::new(vm, input, output);
-    spawn(&shared.tasks, invoke(Arc::clone(&shared.host), workflow.clone(), session));
+    let output = Outbox::default();
+    let session = Session::new(vm, input, output.clone());
+    let invocation = invoke(Arc::clone(&shared.host), workflow.clone(), session);
     let response = Response::builder().status(head.status_code);
     let response =
         head.headers.iter().fold(response, |response, header| response.header(&*header.key, &*header.value));
-    let response = response.body(Either::Left(Streamed(streamed)));
+    let response = response.body(Either::Left(Carried::new(invocation, output)));
     response.unwrap_or_else(|error| refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
@@ -166,43 +177,6 @@ fn refused(status: StatusCode, why: String) -> Answer {
     let mut response = Response::new(Either::Right(infallible(Full::new(Bytes::from(why)))));
     *response.status_mut() = status;
     response
-}
-
-/// Ends a body where it fails: Restate sees a stream that is cut.
-fn infallible<B>(body: B) -> http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-{
-    UntilError(Box::pin(body)).boxed_unsync()
-}
-
-struct UntilError<B>(Pin<Box<B>>);
-
-impl<B: http_body::Body<Data = Bytes>> http_body::Body for UntilError<B> {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.as_mut().poll_frame(cx).map(|frame| frame.and_then(Result::ok).map(Ok))
-    }
-}
-
-/// What a driver sends.
-pub(crate) struct Streamed(UnboundedReceiver<Bytes>);
-
-impl http_body::Body for Streamed {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
-    }
 }
 
 /// Carries an invocation on until it ends or Restate takes it back.

@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use crate::Options;
 use crate::catch_up::CatchUp;
-use crate::client::{AGAIN, Address, Attached, Client, Invocation, ServerError, sent_at};
+use crate::client::{AGAIN, Accepted, Address, Attached, Client, Invocation, ServerError, sent_at};
 use crate::endpoint::Server;
 use crate::host::{Answer, Host};
 use crate::translate::{Letter, Posted, RunInput, key_of, now, service_key};
@@ -139,8 +139,13 @@ impl Restate {
         let start = RunStarted::of(workflow, new, RunId::new(now(), random_bytes()), "");
         let address = Address { service: self.host.service(&start.workflow), key: service_key(&start) };
         let input = RunInput { start, at: sent_at() };
-        let accepted = self.client.start(&address, &input).await.map_err(trouble)?;
-        let start = input.start;
+        let new = input.start.run;
+        self.host.hands_over(new);
+        let accepted = self.client.start(&address, &input).await.map_err(trouble);
+        if !accepted.as_ref().is_ok_and(Accepted::is_new) {
+            self.host.keeps(new);
+        }
+        let (accepted, start) = (accepted?, input.start);
         let run = match accepted.is_new() {
             true => start.run,
             false => self.holder(&start).await?,

@@ -1,13 +1,14 @@
 //! What all runs of this process share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use midwatch_engine_attempt::Admissions;
-use midwatch_journal::Journal;
-use midwatch_workflow::{Registry, RunId};
+use midwatch_journal::{Error, Journal};
+use midwatch_workflow::{Event, Registry, RunId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::Options;
 use crate::translate::service_name;
@@ -22,8 +23,13 @@ pub(crate) struct Host {
     runs: Mutex<HashMap<RunId, Active>>,
     /// Who waits for what comes of a letter.
     answers: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
-    stopping: watch::Sender<bool>,
+    /// Runs that this process has handed to Restate and not taken up yet: the journal has nothing of them.
+    unbegun: Mutex<HashSet<RunId>>,
+    is_stopping: AtomicBool,
 }
+
+/// The most runs of which it is kept in memory that the journal has nothing; of others it is asked.
+const UNBEGUN_MAX: usize = 100_000;
 
 struct Active {
     life: u64,
@@ -34,10 +40,12 @@ struct Active {
 /// What came of a letter: recorded, or refused for this reason.
 pub(crate) type Answer = Result<(), String>;
 
-/// What reaches a run that the engine has parked.
+/// What reaches a run from within the process.
 pub(crate) enum Nudge {
-    /// Somebody says that the reason is gone.
+    /// Somebody says that the reason is gone for which the engine has parked it.
     Retry(String),
+    /// The host is stopping.
+    Stop,
 }
 
 /// A run's place in memory, given up when dropped.
@@ -62,7 +70,8 @@ impl Host {
             options,
             runs: Mutex::default(),
             answers: Mutex::default(),
-            stopping: watch::Sender::new(false),
+            unbegun: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
         })
     }
 
@@ -73,6 +82,10 @@ impl Host {
 
     fn answers(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Answer>>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unbegun(&self) -> MutexGuard<'_, HashSet<RunId>> {
+        self.unbegun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The service of a workflow.
@@ -134,18 +147,43 @@ impl Host {
         self.answers().remove(&letter);
     }
 
+    /// A run with an id that this process has just made is about to be handed to Restate.
+    pub(crate) fn hands_over(&self, run: RunId) {
+        let mut unbegun = self.unbegun();
+        if unbegun.len() < UNBEGUN_MAX {
+            unbegun.insert(run);
+        }
+    }
+
+    /// Restate has not taken a run that was to be handed over.
+    pub(crate) fn keeps(&self, run: RunId) {
+        self.unbegun().remove(&run);
+    }
+
+    /// What the journal has of a run that is taken up.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub(crate) async fn recorded(&self, run: RunId) -> Result<Vec<Event>, Error> {
+        if self.unbegun().remove(&run) {
+            return Ok(Vec::new());
+        }
+        let journal = Arc::clone(&self.journal);
+        let read = tokio::task::spawn_blocking(move || journal.events(run, 0)).await;
+        read.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Has all runs leave when their attempts have ended.
     pub(crate) fn stop(&self) {
-        self.stopping.send_replace(true);
+        self.is_stopping.store(true, Ordering::Release);
+        // Whoever enters later sees it without being told.
+        for active in self.runs().values() {
+            let _ = active.nudges.send(Nudge::Stop);
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
-    }
-
-    /// Ready when the host is stopping.
-    pub(crate) async fn stopped(&self) {
-        // The sender lives as long as the host.
-        let _ = self.stopping.subscribe().wait_for(|is_stopping| *is_stopping).await;
+        self.is_stopping.load(Ordering::Acquire)
     }
 }
 

@@ -8,6 +8,7 @@
 //! What this crate is not: it retries nothing and compensates nothing (the workflow core does), and it reads no journal to
 //! decide where a run goes, but for lost attempts and patches, which it knows from there.
 
+mod ask;
 mod catch_up;
 mod client;
 mod control;
@@ -16,10 +17,13 @@ mod engine;
 mod host;
 mod listing;
 mod mirror;
+mod next;
 mod options;
 mod park;
+mod response;
 mod run;
 mod session;
+mod take;
 mod translate;
 mod work;
 

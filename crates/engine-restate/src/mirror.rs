@@ -7,13 +7,14 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use midwatch_engine_attempt::Durable;
 use midwatch_journal::{Append, Appended, Error, Fold, Journal, Status};
 use midwatch_workflow::event::Note;
 use midwatch_workflow::{Event, EventKind, Mismatch, Op, OpId, ParkReason, RunId, RunStarted, Timestamp};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// A run's part of the journal.
@@ -47,7 +48,8 @@ pub(crate) struct Mirror {
 struct Progress {
     /// How many events are durable.
     durable: AtomicU64,
-    changed: Notify,
+    /// The one who waits for that: the run's driver.
+    waiter: AtomicWaker,
     failed: OnceLock<Error>,
 }
 
@@ -58,18 +60,16 @@ pub(crate) type Said = Result<(), Box<Mismatch>>;
 const SUMMARY_LAG: Duration = Duration::from_secs(1);
 
 impl Mirror {
-    /// Takes up a run's part of the journal, or begins it.
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
+    /// Takes up a run's part of the journal, which has these events of it, or begins it.
     pub(crate) fn open(
         journal: Arc<dyn Journal>,
-        start: RunStarted,
+        start: &RunStarted,
         at: Timestamp,
         worker: &str,
-    ) -> Result<Self, Error> {
+        recorded: Vec<Event>,
+    ) -> Self {
         let run = start.run;
-        let mut ahead: VecDeque<Event> = journal.events(run, 0)?.into();
+        let mut ahead = VecDeque::from(recorded);
         let known = ahead.len() as u64;
         let first = ahead.pop_front().filter(|event| matches!(event.kind, EventKind::RunStarted(_)));
         let is_new = first.is_none();
@@ -77,7 +77,7 @@ impl Mirror {
             first.unwrap_or_else(|| Event { at, kind: EventKind::RunStarted(Box::new(start.clone())) });
         let fold = match &first.kind {
             EventKind::RunStarted(start) => Fold::begin(start, first.at),
-            _ => Fold::begin(&start, first.at),
+            _ => Fold::begin(start, first.at),
         };
         let whose = ahead.iter().rev().find_map(|event| match &event.kind {
             EventKind::Recovered { worker } => Some(worker.clone()),
@@ -106,7 +106,7 @@ impl Mirror {
         } else if whose != worker && !mirror.is_over() {
             mirror.put_aside(EventKind::Recovered { worker: worker.to_owned() }, at);
         }
-        Ok(mirror)
+        mirror
     }
 
     /// The highest operation that the journal has.
@@ -277,7 +277,7 @@ impl Mirror {
                 Ok(Appended::Duplicate(run)) => drop(progress.failed.set(Error::Conflict { run, number: 1 })),
                 Err(error) => drop(progress.failed.set(error)),
             }
-            progress.changed.notify_waiters();
+            progress.waiter.wake();
         };
         self.journal.append(append, Box::new(done));
         Ok(())
@@ -325,18 +325,15 @@ impl Mirror {
     /// If the journal failed.
     pub(crate) async fn settle(&mut self) -> Result<(), Error> {
         self.write()?;
-        loop {
-            let changed = self.progress.changed.notified();
-            let mut changed = std::pin::pin!(changed);
-            changed.as_mut().enable();
-            if let Some(error) = self.progress.failed.get() {
-                return Err(error.clone());
+        std::future::poll_fn(|cx| {
+            self.progress.waiter.register(cx.waker());
+            match self.progress.failed.get() {
+                Some(error) => Poll::Ready(Err(error.clone())),
+                None if self.progress.durable.load(Ordering::Acquire) >= self.sent => Poll::Ready(Ok(())),
+                None => Poll::Pending,
             }
-            if self.progress.durable.load(Ordering::Acquire) >= self.sent {
-                return Ok(());
-            }
-            changed.await;
-        }
+        })
+        .await
     }
 }
 

@@ -16,27 +16,29 @@ impl Driver {
         }
     }
 
-    /// Somebody says that the reason is gone.
-    pub(crate) fn nudged(&mut self, nudge: Nudge) {
-        let Nudge::Retry(by) = nudge;
+    /// Takes in a nudge; says whether it is that the reason is gone for which the run was parked.
+    pub(crate) fn nudged(&mut self, nudge: Nudge) -> bool {
+        let Nudge::Retry(by) = nudge else { return false };
         if self.mirror.halted().is_some() {
             self.mirror.put_aside(EventKind::Unparked { by }, now());
         }
+        true
     }
 
     /// Holds a parked run until it is nudged, the process stops, or the server takes it away; attempts under way end.
     pub(crate) async fn hold(&mut self) -> Result<(), Stop> {
         self.mirror.write()?;
-        let host = std::sync::Arc::clone(&self.host);
         loop {
+            if self.host.is_stopping() {
+                return Ok(());
+            }
             self.session.flush();
             tokio::select! {
                 biased;
                 nudge = self.presence.nudges.recv() => {
-                    if let Some(nudge) = nudge {
-                        self.nudged(nudge);
+                    if nudge.is_none_or(|nudge| self.nudged(nudge)) {
+                        break;
                     }
-                    break;
                 }
                 told = self.told.recv() => {
                     if let Some(told) = told {
@@ -48,7 +50,6 @@ impl Driver {
                         return Ok(());
                     }
                 }
-                () = host.stopped() => return Ok(()),
             }
             self.mirror.write()?;
         }

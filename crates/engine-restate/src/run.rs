@@ -4,27 +4,24 @@
 //! that stands in the history as well. So a replay asks for the same again, whatever process does it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use midwatch_engine_attempt::{Places, RunAccount};
-use midwatch_journal::{Error, Open};
-use midwatch_workflow::event::{Parent, WaitReason};
+use midwatch_journal::Error;
 use midwatch_workflow::{
-    Advanced, Attempt, Charge, Child, Class, Ended, EventKind, Execution, Failure, Mismatch, Op, OpId,
-    OpKind, ParkReason, Progress, Recorded, RunInfo, RunResult, RunStarted, Timestamp, WorkflowDefinition,
+    Advanced, Attempt, EventKind, Execution, Mismatch, OpId, OpKind, ParkReason, Progress, Recorded, RunInfo,
+    RunResult, RunStarted, Timestamp, WorkflowDefinition,
 };
-use restate_sdk_shared_core::{
-    AwaitResponse, NotificationHandle, PayloadOptions, Target, UnresolvedFuture, VM as _, Value,
-};
+use restate_sdk_shared_core::{NotificationHandle, PayloadOptions, VM as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::host::{Host, Presence};
 use crate::mirror::Mirror;
+use crate::next::Next;
 use crate::session::{Broken, Session};
-use crate::translate::{
-    AttemptDone, Letter, MAILBOX, RunInput, completed, encode, failed, output_of, service_key,
-};
+use crate::translate::{MAILBOX, RunInput, output_of};
 use crate::work::{Running, Told};
 
 /// Why a driver stops before its run has ended.
@@ -73,21 +70,25 @@ pub(crate) struct Driver {
     /// What the run spends, if any budget concerns it and it spends at all.
     pub(crate) account: Option<Arc<RunAccount>>,
     pub(crate) info: Arc<RunInfo>,
-    start: RunStarted,
+    pub(crate) start: RunStarted,
     /// The time of the last input.
     pub(crate) at: Timestamp,
     /// What Restate was asked for and has not answered.
     pub(crate) waits: BTreeMap<OpId, Wait>,
-    mailbox: NotificationHandle,
-    deadline: Option<NotificationHandle>,
+    pub(crate) mailbox: NotificationHandle,
+    pub(crate) deadline: Option<NotificationHandle>,
     /// Attempts that Restate says must be made here.
-    due: BTreeSet<OpId>,
+    pub(crate) due: BTreeSet<OpId>,
     /// What attempts that have not started have of the places that they need.
     pub(crate) places: BTreeMap<OpId, Places>,
     /// Attempts under way here, until Restate has recorded their ends.
     pub(crate) running: BTreeMap<OpId, Running>,
     pub(crate) tell: UnboundedSender<Told>,
     pub(crate) told: UnboundedReceiver<Told>,
+    /// Since when nothing of the history was taken in.
+    pub(crate) since: Instant,
+    /// Wakes the driver when it has waited for long: one timer for its life, which a busy run seldom moves.
+    pub(crate) alarm: Pin<Box<Sleep>>,
     ended: Option<RunResult>,
     /// Why the run is parked by this very process.
     pub(crate) halted: Option<ParkReason>,
@@ -98,7 +99,7 @@ pub(crate) enum Wait {
     /// An attempt's end.
     Attempt {
         handle: NotificationHandle,
-        attempt: Box<Attempt>,
+        attempt: Arc<Attempt>,
         /// Not to be made during the pause in which it was asked for.
         is_held: bool,
     },
@@ -107,19 +108,6 @@ pub(crate) enum Wait {
         end: NotificationHandle,
         invocation: NotificationHandle,
     },
-}
-
-/// What has come of something that was waited for.
-enum Source {
-    Mailbox,
-    Deadline,
-    Op(OpId),
-}
-
-/// What the driver goes on with.
-enum Next {
-    Notified(Source, Value),
-    Cancelled,
 }
 
 impl Driver {
@@ -132,10 +120,9 @@ impl Driver {
     ) -> Result<Self, Stop> {
         let RunInput { mut start, at } = input;
         start.worker.clone_from(&host.options.worker);
-        let (run, opened, journal) = (start.run, start.clone(), Arc::clone(&host.journal));
-        let worker = host.options.worker.clone();
-        let mirror = tokio::task::spawn_blocking(move || Mirror::open(journal, opened, at, &worker)).await;
-        let mut mirror = mirror.unwrap_or(Err(Error::Closed))?;
+        let run = start.run;
+        let recorded = host.recorded(run).await?;
+        let mut mirror = Mirror::open(Arc::clone(&host.journal), &start, at, &host.options.worker, recorded);
         let recorded = Recorded { ops: mirror.ops_ahead(), patches: mirror.patches_ahead() };
         let execution = Execution::new(workflow, start.clone(), at, recorded);
         let mailbox = session.vm.create_signal_handle(MAILBOX.to_owned())?;
@@ -143,6 +130,8 @@ impl Driver {
         let (tell, told) = unbounded_channel();
         let presence = host.enter(run);
         mirror.is_ahead();
+        let since = Instant::now();
+        let alarm = Box::pin(sleep_until(since + host.options.linger));
         Ok(Self {
             host,
             session,
@@ -161,6 +150,8 @@ impl Driver {
             running: BTreeMap::new(),
             tell,
             told,
+            since,
+            alarm,
             ended: None,
             halted: None,
         })
@@ -228,334 +219,4 @@ impl Driver {
         }
         Ok(self.mirror.write()?)
     }
-
-    /// Whether an attempt must wait, and for what; if not, its place in the queue is taken.
-    fn wait_reason(&mut self, op: &Op) -> Option<WaitReason> {
-        let OpKind::Attempt(attempt) = &op.kind else { return None };
-        if self.mirror.is_ahead() {
-            return None;
-        }
-        if self.mirror.fold.is_paused {
-            return Some(WaitReason::Paused);
-        }
-        if self.host.registry.step(&attempt.step).is_none() {
-            return Some(WaitReason::Code);
-        }
-        if self.host.is_stopping() {
-            return Some(WaitReason::Stopping);
-        }
-        self.take_places(op.id, attempt)
-    }
-
-    async fn perform(&mut self, op: Op, dropped: &BTreeSet<OpId>) -> Result<(), Stop> {
-        match op.kind {
-            OpKind::Attempt(attempt) if !dropped.contains(&op.id) => {
-                self.await_deadline(Some(self.at + attempt.queue_timeout + attempt.timeout))?;
-                let handle = self.session.vm.sys_run(attempt_name(&attempt))?.handle;
-                let is_held = self.mirror.fold.is_paused;
-                self.waits.insert(op.id, Wait::Attempt { handle, attempt, is_held });
-            }
-            OpKind::Timer { until, .. } if !dropped.contains(&op.id) => {
-                self.await_deadline(Some(until))?;
-                let until = std::time::Duration::from_micros(until.as_micros());
-                let handle = self.session.vm.sys_sleep(String::new(), until, None)?;
-                self.waits.insert(op.id, Wait::Timer(handle));
-            }
-            OpKind::Child(child) => {
-                self.await_deadline(None)?;
-                self.call(op.id, &child)?;
-            }
-            OpKind::CancelChild => self.cancel_child(op.id).await?,
-            OpKind::Signal { .. } | OpKind::Park { .. } => self.await_deadline(None)?,
-            OpKind::Attempt(_) | OpKind::Timer { .. } | OpKind::Note(_) | OpKind::Abandon => {}
-        }
-        Ok(())
-    }
-
-    /// Has Restate wake the run at its deadline, if it may still wait then.
-    fn await_deadline(&mut self, until: Option<Timestamp>) -> Result<(), Stop> {
-        let deadline = self.execution.as_ref().and_then(Execution::deadline);
-        let Some(deadline) = deadline.filter(|_| self.deadline.is_none() && !self.mirror.fold.is_cancelled)
-        else {
-            return Ok(());
-        };
-        if until.is_none_or(|until| until >= deadline) {
-            let at = std::time::Duration::from_micros(deadline.as_micros());
-            self.deadline = Some(self.session.vm.sys_sleep("deadline".to_owned(), at, None)?);
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, op: OpId, child: &Child) -> Result<(), Stop> {
-        let parent = Parent { run: self.start.run, op };
-        let start =
-            RunStarted::child(child, self.host.registry.workflow(&child.workflow), parent, &self.info);
-        let target = Target {
-            service: self.host.service(&child.workflow),
-            handler: "run".to_owned(),
-            key: Some(service_key(&start)),
-            idempotency_key: None,
-            scope: None,
-            limit_key: None,
-            headers: Vec::new(),
-        };
-        let input = encode(&RunInput { start, at: self.at });
-        let handles =
-            self.session.vm.sys_call(target, input, None, PayloadOptions::unstable_serialization())?;
-        let wait = Wait::Child {
-            end: handles.call_notification_handle,
-            invocation: handles.invocation_id_notification_handle,
-        };
-        self.waits.insert(op, wait);
-        Ok(())
-    }
-
-    async fn cancel_child(&mut self, op: OpId) -> Result<(), Stop> {
-        let Some(Wait::Child { invocation, .. }) = self.waits.get(&op) else { return Ok(()) };
-        let invocation = *invocation;
-        let Value::InvocationId(id) = self.session.wait_for(invocation, Default::default).await? else {
-            return Ok(());
-        };
-        let message = midwatch_workflow::Message::Cancel {
-            reason: "its parent was cancelled".to_owned(),
-            by: format!("parent {}", self.start.run),
-        };
-        let letter = encode(&Letter { message, at: self.at, id: 0 });
-        let value = restate_sdk_shared_core::NonEmptyValue::Success(letter);
-        Ok(self.session.vm.sys_complete_signal(id, MAILBOX.to_owned(), value)?)
-    }
-
-    /// Stops what is no longer wanted. Whether an attempt had begun, and what it spent, stands in Restate's history too.
-    async fn abandon(&mut self, op: OpId, lost: Option<Vec<Charge>>) -> Result<(), Stop> {
-        self.release_places(op);
-        let Some(Wait::Attempt { handle, .. }) = self.waits.remove(&op) else { return Ok(()) };
-        // What Restate has said must be made, and was not proposed yet, is answered now.
-        let was_due = self.due.remove(&op);
-        let (done, is_under_way) = self.cut(op, lost);
-        let done = encode(&done);
-        if is_under_way || was_due {
-            self.session.propose(handle, done.clone())?;
-        }
-        let value = self.session.wait_for(handle, || done.clone()).await?;
-        let AttemptDone { at, result, charges } = attempt_done(value)?;
-        match result {
-            Some(result) => self.record(EventKind::AttemptEnded { op, result, charges }, at),
-            None => Ok(()),
-        }
-    }
-
-    /// Waits for the next notification of the history; meanwhile attempts are made and reported.
-    async fn next(&mut self) -> Result<Next, Stop> {
-        loop {
-            let awaited = self.awaited();
-            let handles = awaited.iter().map(|(handle, _)| UnresolvedFuture::Single(*handle)).collect();
-            match self.session.vm.do_await(UnresolvedFuture::FirstCompleted(handles))? {
-                AwaitResponse::AnyCompleted => {
-                    for (handle, source) in awaited {
-                        if self.session.vm.is_completed(handle)
-                            && let Some(value) = self.session.vm.take_notification(handle)?
-                        {
-                            return Ok(Next::Notified(source, value));
-                        }
-                    }
-                }
-                AwaitResponse::ExecuteRun(handle) => {
-                    let op = awaited.iter().find_map(|(of, source)| match source {
-                        Source::Op(op) if *of == handle => Some(*op),
-                        _ => None,
-                    });
-                    self.due.extend(op);
-                }
-                AwaitResponse::CancelSignalReceived => return Ok(Next::Cancelled),
-                AwaitResponse::WaitingExternalProgress { waiting_input, .. } => {
-                    self.mirror.caught_up(crate::translate::now());
-                    // Whatever is begun is in the journal, so that a kill does not hide it. Restate hears of it with its
-                    // end, if that comes at once: one message costs the server less than two.
-                    if !self.due.is_empty() {
-                        self.mirror.settle().await?;
-                    }
-                    // The order in which Restate gives them out is not that of the operations.
-                    while let Some(op) = self.due.pop_first() {
-                        self.start_attempt(op)?;
-                    }
-                    self.mirror.write()?;
-                    self.session.flush();
-                    self.wait(waiting_input).await?;
-                }
-                AwaitResponse::EphemeralNotificationReady(_) => {}
-            }
-        }
-    }
-
-    fn awaited(&self) -> Vec<(NotificationHandle, Source)> {
-        let mut awaited = vec![(self.mailbox, Source::Mailbox)];
-        awaited.extend(self.deadline.map(|handle| (handle, Source::Deadline)));
-        awaited.extend(self.waits.iter().filter_map(|(op, wait)| match wait {
-            Wait::Attempt { is_held: true, .. } => None,
-            Wait::Attempt { handle, .. } | Wait::Timer(handle) | Wait::Child { end: handle, .. } => {
-                Some((*handle, Source::Op(*op)))
-            }
-        }));
-        awaited
-    }
-
-    /// Waits until anything happens here or at the server.
-    async fn wait(&mut self, is_open: bool) -> Result<(), Stop> {
-        let is_resting = self.running.is_empty() && self.halted.is_none();
-        if !is_open && self.running.is_empty() {
-            return Err(Broken::Failed("the server waits no longer".to_owned()).into());
-        }
-        if self.host.is_stopping() && self.running.is_empty() {
-            return Err(Broken::Failed("this process is stopping".to_owned()).into());
-        }
-        let leave = is_resting.then(|| Instant::now() + self.host.options.linger);
-        let wake = [leave, self.mirror.summary_due()].into_iter().flatten().min();
-        let host = Arc::clone(&self.host);
-        tokio::select! {
-            biased;
-            told = self.told.recv() => {
-                if let Some(told) = told {
-                    self.hear(told)?;
-                }
-            }
-            nudge = self.presence.nudges.recv() => {
-                if let Some(nudge) = nudge {
-                    self.nudged(nudge);
-                    return Err(Broken::Failed("taken up again".to_owned()).into());
-                }
-            }
-            () = self.session.read(), if is_open => {}
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
-                if leave.is_some_and(|leave| leave <= Instant::now()) {
-                    self.session.close();
-                } else {
-                    self.mirror.flush_summary();
-                }
-            }
-            () = host.stopped(), if !host.is_stopping() => {}
-        }
-        Ok(())
-    }
-
-    /// Takes in what an attempt tells, here or while the run is parked.
-    pub(crate) fn hear(&mut self, told: Told) -> Result<(), Stop> {
-        match told {
-            Told::Ended(op, result, charges) => self.attempt_ended(op, result, charges),
-            Told::Reported(op) => {
-                self.reported(op);
-                Ok(())
-            }
-            Told::Admitted(op, place) => self.admitted(op, place),
-            Told::NotAdmitted(op) => self.not_admitted(op),
-        }
-    }
-
-    async fn take(&mut self, source: Source, value: Value) -> Result<(), Stop> {
-        match source {
-            Source::Mailbox => self.take_letter(value),
-            Source::Deadline => {
-                self.deadline = None;
-                let at = self.session.clock().await?;
-                if self.mirror.fold.is_cancelled {
-                    return Ok(());
-                }
-                let timeout = self.start.timeout.unwrap_or_default();
-                let reason = format!("the run took longer than {timeout:?}");
-                let by = "deadline".to_owned();
-                self.record(EventKind::CancelRequested { class: Class::Timeout, reason, by }, at)
-            }
-            Source::Op(op) => match self.waits.remove(&op) {
-                Some(Wait::Attempt { .. }) => {
-                    let AttemptDone { at, result, charges } = attempt_done(value)?;
-                    let result = result.unwrap_or_else(|| {
-                        Ended::Failed(Failure::new(Class::Bug, "an attempt ended without having begun"))
-                    });
-                    self.record(EventKind::AttemptEnded { op, result, charges }, at)?;
-                    self.running.remove(&op);
-                    Ok(())
-                }
-                Some(Wait::Timer(_)) => {
-                    let at = self.session.clock().await?;
-                    self.record(EventKind::TimerFired { op }, at)
-                }
-                Some(Wait::Child { .. }) => {
-                    let at = self.session.clock().await?;
-                    let result = match value {
-                        Value::Success(output) => completed(&output),
-                        Value::Failure(failure) => failed(failure.code, &failure.message),
-                        other => return Err(Broken::Failed(format!("a child that ends as {other:?}")).into()),
-                    };
-                    self.record(EventKind::ChildEnded { op, result: result.into() }, at)
-                }
-                None => Ok(()),
-            },
-        }
-    }
-
-    fn take_letter(&mut self, value: Value) -> Result<(), Stop> {
-        // One delivery for each handle.
-        self.mailbox = self.session.vm.create_signal_handle(MAILBOX.to_owned())?;
-        let Value::Success(letter) = value else { return Ok(()) };
-        match serde_json::from_slice::<Letter>(&letter) {
-            Ok(letter) => {
-                let answer = self.take_message(letter.message, letter.at)?;
-                self.host.answer(letter.id, answer);
-            }
-            Err(error) => tracing::warn!(run = %self.start.run, %error, "a message of an unknown form"),
-        }
-        Ok(())
-    }
-
-    /// Somebody cancelled the invocation with Restate's own means.
-    async fn cancelled_by_restate(&mut self) -> Result<(), Stop> {
-        let at = self.session.clock().await?;
-        if self.mirror.fold.is_cancelled {
-            return Ok(());
-        }
-        let (reason, by) = ("cancelled in Restate".to_owned(), "restate".to_owned());
-        self.record(EventKind::CancelRequested { class: Class::Cancelled, reason, by }, at)
-    }
-
-    /// Fires a timer before it is due.
-    pub(crate) fn fire_now(&mut self, op: OpId, at: Timestamp) -> Result<(), Stop> {
-        self.waits.remove(&op);
-        self.record(EventKind::TimerFired { op }, at)
-    }
-
-    /// Lets attempts go that were asked for during a pause.
-    pub(crate) fn release_held(&mut self) {
-        for wait in self.waits.values_mut() {
-            if let Wait::Attempt { is_held, .. } = wait {
-                *is_held = false;
-            }
-        }
-    }
-
-    /// If an attempt had started in an earlier life of the run: what it had spent, as far as the journal knows.
-    pub(crate) fn lost_charges(&mut self, op: OpId) -> Option<Vec<Charge>> {
-        if !self.mirror.is_earlier(op) || self.running.contains_key(&op) {
-            return None;
-        }
-        match self.mirror.fold.open.get(&op) {
-            Some(Open::Attempt { started: Some(_), charges, .. }) => Some(charges.clone()),
-            _ => None,
-        }
-    }
-}
-
-/// How Restate shows an attempt.
-fn attempt_name(attempt: &Attempt) -> String {
-    let Attempt { step, nth, attempt, .. } = attempt;
-    match (nth, attempt) {
-        (1, 1) => step.to_string(),
-        (_, 1) => format!("{step}#{nth}"),
-        _ => format!("{step}#{nth} attempt {attempt}"),
-    }
-}
-
-fn attempt_done(value: Value) -> Result<AttemptDone, Stop> {
-    let Value::Success(done) = value else {
-        return Err(Broken::Failed(format!("an attempt that ends as {value:?}")).into());
-    };
-    serde_json::from_slice(&done).map_err(|error| Broken::Failed(error.to_string()).into())
 }

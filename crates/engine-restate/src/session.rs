@@ -11,8 +11,8 @@ use restate_sdk_shared_core::{
     AwaitResponse, CoreVM, Error, NotificationHandle, RetryPolicy, RunExitResult, UnresolvedFuture, VM as _,
     Value,
 };
-use tokio::sync::mpsc::UnboundedSender;
 
+use crate::response::Outbox;
 use crate::translate::{encode, now};
 
 /// Why an invocation does not go on.
@@ -34,7 +34,7 @@ impl From<Error> for Broken {
 pub(crate) struct Session {
     pub(crate) vm: CoreVM,
     input: hyper::body::Incoming,
-    output: UnboundedSender<Bytes>,
+    output: Outbox,
     /// Whether anything more can come in.
     is_closed: bool,
     /// Whether Restate told the invocation to stop while something else was waited for.
@@ -42,7 +42,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(vm: CoreVM, input: hyper::body::Incoming, output: UnboundedSender<Bytes>) -> Self {
+    pub(crate) fn new(vm: CoreVM, input: hyper::body::Incoming, output: Outbox) -> Self {
         Self { vm, input, output, is_closed: false, is_cancelled: false }
     }
 
@@ -83,12 +83,11 @@ impl Session {
         self.is_closed
     }
 
-    /// Sends what there is to send.
+    /// Puts out what there is to send; it leaves when the driver waits next.
     pub(crate) fn flush(&mut self) {
         let output = self.vm.take_output();
         if !output.is_empty() {
-            // If nobody takes it, the input says so as well.
-            let _ = self.output.send(output);
+            self.output.put(output);
         }
     }
 

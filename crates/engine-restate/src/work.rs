@@ -82,7 +82,7 @@ impl Driver {
         if self.host.is_stopping() {
             return Ok(());
         }
-        let (attempt, limit) = (attempt.clone(), attempt.queue_timeout);
+        let (attempt, limit) = (Arc::clone(attempt), attempt.queue_timeout);
         let Some(waits) = self.take_places(op, &attempt) else { return self.launch(op) };
         self.await_place(op, &attempt, waits);
         let tell = self.tell.clone();
@@ -108,7 +108,7 @@ impl Driver {
         let Some(Wait::Attempt { attempt, .. }) = self.waits.get(&op).filter(|_| waits_still) else {
             return Ok(());
         };
-        let attempt = attempt.clone();
+        let attempt = Arc::clone(attempt);
         self.places.entry(op).or_default().add(place);
         match self.take_places(op, &attempt) {
             None => self.launch(op),
@@ -126,14 +126,14 @@ impl Driver {
             return Ok(());
         };
         let places = self.places.remove(&op).unwrap_or_default();
-        let missing = places.missing(attempt.as_ref().into());
+        let missing = places.missing((&**attempt).into());
         let message = format!("{missing} within {:?}", attempt.queue_timeout);
         self.propose(op, Some(Ended::Failed(Failure::new(Class::Timeout, message))), Vec::new())
     }
 
     fn launch(&mut self, op: OpId) -> Result<(), Stop> {
         let Some(Wait::Attempt { attempt, .. }) = self.waits.get(&op) else { return Ok(()) };
-        let attempt = attempt.clone();
+        let attempt = Arc::clone(attempt);
         let Some(step) = self.host.registry.step(&attempt.step).cloned() else { return Ok(()) };
         let Places { permit, pass, .. } = self.places.remove(&op).unwrap_or_default();
         let account = self.account(&attempt);
@@ -149,7 +149,7 @@ impl Driver {
             self.mirror.put_aside(EventKind::AttemptStarted { op }, now());
         }
         let limits = Limits::from(&*attempt);
-        let mut body = Box::pin(make(step, cx, attempt.input, limits, Arc::clone(&reports)));
+        let mut body = Box::pin(make(step, cx, attempt.input.clone(), limits, Arc::clone(&reports)));
         let running = Running { task: None, reports: Some(reports), _permit: permit, is_proposed: false };
         self.running.insert(op, running);
         // An attempt that ends without waiting needs no task of its own.

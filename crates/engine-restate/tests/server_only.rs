@@ -157,7 +157,7 @@ async fn a_server_that_does_not_sign_is_refused() {
 #[tokio::test]
 async fn a_journal_that_is_away_for_a_while_has_every_event_in_the_end() {
     let Some(server) = RestateServer::start() else { return };
-    let journal = Arc::new(Away { journal: MemoryJournal::new(), appends: AtomicU32::new(0) });
+    let journal = Arc::new(Watched::new(AWAY));
     let engine = Restate::open(Arc::clone(&journal) as _, registry(), options(&server)).await.expect("open");
     let run = start(&engine, "trip").await;
     until(&*journal, run, "signal approve is awaited").await;
@@ -169,24 +169,53 @@ async fn a_journal_that_is_away_for_a_while_has_every_event_in_the_end() {
     assert!(journal.appends.load(Ordering::Relaxed) > AWAY, "it was away");
 }
 
+#[tokio::test]
+async fn a_run_is_first_taken_up_without_reading_the_journal_and_then_from_what_it_says() {
+    let Some(server) = RestateServer::start() else { return };
+    let journal = Arc::new(Watched::new(0));
+    let options = Options { linger: Duration::from_millis(50), ..options(&server) };
+    let engine = Restate::open(Arc::clone(&journal) as _, registry(), options).await.expect("open");
+    let run = start(&engine, "trip").await;
+    until(&journal.journal, run, "signal approve is awaited").await;
+    while engine.runs_in_memory() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(journal.reads.load(Ordering::Relaxed), 0, "nothing was to be found there");
+    engine.send(run, approve()).await.expect("send");
+    assert!(matches!(engine.result(run).await, Ok(RunResult::Completed(_))));
+    assert!(
+        journal.reads.load(Ordering::Relaxed) > 0,
+        "the second life goes on from what the first has written"
+    );
+}
+
 /// How many appends fail.
 const AWAY: u32 = 3;
 
-/// A journal that refuses its first appends.
-struct Away {
+/// A journal that refuses its first appends, and counts what is asked of it.
+struct Watched {
     journal: MemoryJournal,
+    away: u32,
     appends: AtomicU32,
+    reads: AtomicU32,
 }
 
-impl Journal for Away {
+impl Watched {
+    fn new(away: u32) -> Self {
+        Self { journal: MemoryJournal::new(), away, appends: AtomicU32::new(0), reads: AtomicU32::new(0) }
+    }
+}
+
+impl Journal for Watched {
     fn append(&self, append: Append, done: Done) {
-        if self.appends.fetch_add(1, Ordering::Relaxed) < AWAY {
+        if self.appends.fetch_add(1, Ordering::Relaxed) < self.away {
             return done(Err(Error::Closed));
         }
         self.journal.append(append, done);
     }
 
     fn events(&self, run: RunId, after: u64) -> Result<Vec<Event>, Error> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.journal.events(run, after)
     }
 

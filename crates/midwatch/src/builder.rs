@@ -80,6 +80,11 @@ pub(crate) mod sealed {
     }
 
     pub trait Opens {
+        /// How long commits of the journal may wait for more to share them, while much comes.
+        fn patience(&self) -> Duration {
+            Duration::ZERO
+        }
+
         fn open(self, setup: Setup) -> BoxFuture<'static, Result<Opened, EngineError>>;
     }
 }
@@ -212,7 +217,8 @@ impl<K: Kind> Builder<K> {
             drop(tokio::task::spawn_blocking(midwatch_providers::Prices::warm));
             self.price_file.map(crate::prices::watch).transpose()?
         };
-        let file = JournalFile::open(self.path.clone()).await?;
+        let kept = midwatch_journal::sqlite::Options { patience: self.kind.patience(), ..Default::default() };
+        let file = JournalFile::open(self.path.clone(), kept).await?;
         let journal: Arc<dyn Journal> = Arc::clone(&file.journal) as _;
         // Before runs are taken up, so that a new cursor misses nothing of what this engine does.
         #[cfg(feature = "otlp")]

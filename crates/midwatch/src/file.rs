@@ -14,14 +14,14 @@ pub(crate) struct JournalFile {
 
 impl JournalFile {
     /// Takes a journal file, which is made if it is not there.
-    pub(crate) async fn open(path: PathBuf) -> Result<Self, Error> {
-        let opened = tokio::task::spawn_blocking(move || Self::open_now(&path)).await;
+    pub(crate) async fn open(path: PathBuf, options: Options) -> Result<Self, Error> {
+        let opened = tokio::task::spawn_blocking(move || Self::open_now(&path, options)).await;
         opened.unwrap_or(Err(Error::Closed))
     }
 
-    fn open_now(path: &Path) -> Result<Self, Error> {
+    fn open_now(path: &Path, options: Options) -> Result<Self, Error> {
         let lease = Lease::acquire(path)?;
-        let journal = Arc::new(SqliteJournal::open(path, Options::default())?);
+        let journal = Arc::new(SqliteJournal::open(path, options)?);
         Ok(Self { journal, _lease: lease })
     }
 

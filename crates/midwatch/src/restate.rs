@@ -90,6 +90,10 @@ impl Builder<OnRestate> {
 impl Kind for OnRestate {}
 
 impl Opens for OnRestate {
+    fn patience(&self) -> Duration {
+        Options::JOURNAL_PATIENCE
+    }
+
     fn open(self, setup: Setup) -> BoxFuture<'static, Result<Opened, EngineError>> {
         let Setup { journal, registry, worker, drain, queues, gates, budgets } = setup;
         let options = Options { worker, drain, queues, gates, budgets, ..self.0 };

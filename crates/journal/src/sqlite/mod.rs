@@ -8,6 +8,8 @@ mod check;
 mod committer;
 mod names;
 mod open;
+mod patience;
+mod pending;
 mod read;
 mod runs;
 mod schema;
@@ -19,15 +21,17 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use midwatch_workflow::{Event, Message, RunId, Timestamp};
 use rusqlite::{Connection, params};
 
 use self::append::Entry;
+use self::pending::Pending;
 use self::read::Readers;
 pub use self::sums::{Sum, SumBy};
 pub(crate) use self::trouble::explain;
-use self::writer::{Pending, Task, Writer};
+use self::writer::{Task, Writer};
 use crate::{Append, Done, Error, Journal, Letter, Row, RunQuery, RunSummary, Status};
 
 /// How a journal is kept. The defaults were chosen by `benches/append.rs`.
@@ -42,11 +46,21 @@ pub struct Options {
     pub checkpoint_pages: i32,
     /// The most bytes that the file may reach, if it is to be limited: beyond that appends fail with [`Error::Full`].
     pub size_max: Option<u64>,
+    /// How long a commit may wait for more appends to share it, while they come in crowds; zero for not at all. Whoever waits
+    /// for an append before going on is held up by as much, and a crowd needs far fewer commits. Appends that come one
+    /// by one never wait.
+    pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { batch_rows_max: 2_000, batch_bytes_max: 8 << 20, checkpoint_pages: 2_000, size_max: None }
+        Self {
+            batch_rows_max: 2_000,
+            batch_bytes_max: 8 << 20,
+            checkpoint_pages: 2_000,
+            size_max: None,
+            patience: Duration::ZERO,
+        }
     }
 }
 

@@ -18,6 +18,8 @@ struct Contents {
     tasks: VecDeque<Task>,
     /// Whether the thread still writes or answers some that it took.
     are_in_hand: bool,
+    /// Whether the thread lets appends come, and is not to be woken for one.
+    is_gathering: bool,
     is_closed: bool,
 }
 
@@ -29,9 +31,11 @@ impl Tray {
             drop(contents);
             return drop(task);
         }
+        let is_append = task.is_append();
         contents.tasks.push_back(task);
-        // The thread waits only while there is nothing.
-        if contents.tasks.len() == 1 {
+        // The thread waits while there is nothing, or nothing but appends.
+        let is_awaited = if contents.is_gathering { !is_append } else { contents.tasks.len() == 1 };
+        if is_awaited {
             self.bell.notify_one();
         }
     }
@@ -50,6 +54,17 @@ impl Tray {
         };
         contents.are_in_hand = contents.tasks.iter().any(|task| !matches!(task, Task::Look));
         std::mem::swap(&mut contents.tasks, into);
+    }
+
+    /// Lets appends come for so long, and takes them too. Whatever else comes ends it: somebody waits for that.
+    pub(super) fn gather(&self, into: &mut VecDeque<Task>, limit: Duration) {
+        let are_appends = |contents: &mut Contents| contents.tasks.iter().all(Task::is_append);
+        let mut contents = self.contents();
+        contents.is_gathering = true;
+        let waited = self.bell.wait_timeout_while(contents, limit, are_appends);
+        let mut contents = waited.unwrap_or_else(PoisonError::into_inner).0;
+        contents.is_gathering = false;
+        into.append(&mut contents.tasks);
     }
 
     /// Whether nothing waits, nor is in the thread's hands: who writes now overtakes nobody.

@@ -4,24 +4,24 @@
 //! What must hold: every task is answered exactly once, after its commit and by nobody who holds the committer; an answer
 //! that appends is never answered from within; no append overtakes one that came before it.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use midwatch_workflow::{RunId, Timestamp};
 
 use super::Options;
 use super::append::Entry;
 use super::committer::{Committer, Outcome};
+use super::patience::Patience;
+use super::pending::{self, Pending};
 use super::tray::Tray;
 use crate::commits::{self, Meter};
-use crate::{Appended, Commits, Done, Error};
+use crate::{Appended, Commits, Error};
 
 /// The writer as its journal holds it.
 pub(super) struct Writer {
@@ -58,40 +58,6 @@ pub(super) enum Task {
     },
 }
 
-/// A [`Done`] that is called even if it gets lost on the way.
-pub(super) struct Pending(Option<Done>);
-
-impl Pending {
-    pub(super) fn new(done: Done) -> Self {
-        Self(Some(done))
-    }
-
-    pub(super) fn answer(mut self, outcome: Result<Appended, Error>) {
-        self.call(outcome);
-    }
-
-    fn call(&mut self, outcome: Result<Appended, Error>) {
-        if let Some(done) = self.0.take() {
-            let outer = IS_ANSWERING.replace(true);
-            // A panic in there is not the writer's: the other runs of the batch must still hear.
-            let _ = catch_unwind(AssertUnwindSafe(|| done(outcome)));
-            IS_ANSWERING.set(outer);
-        }
-    }
-}
-
-thread_local! {
-    /// Whether this thread is inside of an answer. What an answer appends is not written there and then: its answer would
-    /// append from deeper down the stack, and so on to the end of it.
-    static IS_ANSWERING: Cell<bool> = const { Cell::new(false) };
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.call(Err(Error::Closed));
-    }
-}
-
 impl Shared {
     /// What was being written during a panic was not reported as written.
     fn committer(&self) -> MutexGuard<'_, Option<Committer>> {
@@ -108,7 +74,7 @@ impl Shared {
 
     /// `None` if somebody else writes or waits, or this is not the time for it.
     fn write_lone(&self, entry: &Entry) -> Option<(Result<Appended, Error>, Left)> {
-        if IS_ANSWERING.get() || self.is_closing.load(Ordering::Relaxed) || !self.tray.is_clear() {
+        if pending::is_answering() || self.is_closing.load(Ordering::Relaxed) || !self.tray.is_clear() {
             return None;
         }
         let mut committer = self.committer.try_lock().ok()?;
@@ -161,6 +127,7 @@ impl Writer {
             shared: Arc::clone(&shared),
             rows_max: options.batch_rows_max,
             bytes_max: options.batch_bytes_max,
+            patience: Patience::new(options.patience),
         };
         let thread = thread::Builder::new()
             .name("midwatch-journal".to_owned())
@@ -208,6 +175,7 @@ struct Loop {
     shared: Arc<Shared>,
     rows_max: usize,
     bytes_max: usize,
+    patience: Patience,
 }
 
 impl Drop for Loop {
@@ -217,12 +185,16 @@ impl Drop for Loop {
 }
 
 impl Loop {
-    fn run(self) {
+    fn run(mut self) {
         let (mut taken, mut batch, mut outcomes) = (VecDeque::new(), Vec::new(), Vec::new());
+        let mut asked = Instant::now();
         loop {
             if taken.is_empty() {
                 let limit = self.shared.look();
                 self.shared.tray.take(&mut taken, limit);
+                self.await_company(&mut taken);
+                let before = std::mem::replace(&mut asked, Instant::now());
+                self.patience.saw(taken.iter().filter(|task| task.is_append()).count(), asked - before);
             }
             let close = self.collect(&mut taken, &mut batch);
             if !batch.is_empty() {
@@ -234,6 +206,14 @@ impl Loop {
                 return drop(reply.send(self.shared.finish()));
             }
             self.shared.show(Meter::take_due);
+        }
+    }
+
+    /// Lets appends of other runs come, if many are on their way and nobody but appends waits.
+    fn await_company(&self, taken: &mut VecDeque<Task>) {
+        let are_appends = !taken.is_empty() && taken.iter().all(Task::is_append);
+        if let Some(wait) = self.patience.wait().filter(|_| are_appends) {
+            self.shared.tray.gather(taken, wait);
         }
     }
 
@@ -279,6 +259,10 @@ fn answer(batch: &mut Vec<Task>, outcomes: &mut Vec<Outcome>, stopped: Option<&E
 }
 
 impl Task {
+    pub(super) fn is_append(&self) -> bool {
+        matches!(self, Task::Append(..))
+    }
+
     fn fail(self, error: &Error) {
         match self {
             Task::Append(_, pending) => pending.answer(Err(error.clone())),

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use midwatch_journal::sqlite::{Options, SqliteJournal};
-use midwatch_journal::{Appended, Error, Journal, RunQuery};
+use midwatch_journal::{Appended, Commits, Error, Journal, RunQuery};
 use midwatch_workflow::Message;
 
 use super::{Place, history};
@@ -303,4 +304,36 @@ fn people_read_events_in_the_shell() {
     ];
     assert_eq!(shown, expected);
     assert!(rows[0].1.starts_with("2026-09-21T"), "{}", rows[0].1);
+}
+
+#[test]
+fn a_commit_of_a_patient_journal_waits_for_company_and_no_longer_than_until_a_letter_comes() {
+    let place = Place::new();
+    let patience = Duration::from_secs(3_600);
+    let owner = SqliteJournal::open(place.path(), Options { patience, ..Options::default() }).unwrap();
+    let (sender, answers) = channel();
+    let append = |number| {
+        let sender = sender.clone();
+        let done = move |outcome| sender.send(outcome).unwrap();
+        owner.append(start(started(run(number), &format!("order-{number}")), 0), Box::new(done));
+    };
+    // Nobody writes meanwhile, so a crowd comes together, in two commits at most, and a third for the letter.
+    let other = rusqlite::Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (1..=100).for_each(append);
+    other.execute_batch("COMMIT").unwrap();
+    // Whatever of it waits for company by now has it.
+    let resume = Message::Resume { by: "somebody".to_owned() };
+    owner.post(run(1), &resume, at(0)).unwrap();
+    for _ in 1..=100 {
+        assert_eq!(answers.recv().unwrap().unwrap(), Appended::Written);
+    }
+    for number in 101..=110 {
+        append(number);
+        owner.post(run(1), &resume, at(0)).unwrap();
+        assert_eq!(answers.recv().unwrap().unwrap(), Appended::Written);
+    }
+    owner.close().unwrap();
+    let commits: u64 = Commits::read(&place.path()).unwrap().unwrap().buckets.iter().sum();
+    assert!(commits <= 13, "each append waited for a letter, and shared its commit: {commits}");
 }
