@@ -139,11 +139,11 @@ impl Restate {
         let start = RunStarted::of(workflow, new, RunId::new(now(), random_bytes()), "");
         let address = Address { service: self.host.service(&start.workflow), key: service_key(&start) };
         let input = RunInput { start, at: sent_at() };
-        let new = input.start.run;
-        self.host.hands_over(new);
+        let id = input.start.run;
+        self.host.hands_over(id);
         let accepted = self.client.start(&address, &input).await.map_err(trouble);
         if !accepted.as_ref().is_ok_and(Accepted::is_new) {
-            self.host.keeps(new);
+            self.host.keeps(id);
         }
         let (accepted, start) = (accepted?, input.start);
         let run = match accepted.is_new() {
