@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use midwatch_engine_conformance::measure::{Amount, Mishap, STEPS, compare};
 use midwatch_engine_conformance::server::RestateServer;
 use midwatch_engine_restate::{Options, Restate};
+use midwatch_journal::spool::SpooledJournal;
 use midwatch_journal::sqlite::{self, SqliteJournal};
 use midwatch_workflow::{
     Context, Engine as _, NewRun, Payload, Registry, RunResult, StepContext, StepDefinition,
@@ -72,7 +73,8 @@ async fn open(server: &RestateServer, folder: &std::path::Path) -> Result<Restat
     let options = Options { ingress: server.ingress(), admin: server.admin(), ..Options::new("bench") };
     // As the front door opens it.
     let kept = sqlite::Options { patience: Options::JOURNAL_PATIENCE, ..Default::default() };
-    let journal = SqliteJournal::open(folder.join("journal.db"), kept)?;
+    let path = folder.join("journal.db");
+    let journal = SpooledJournal::over(Arc::new(SqliteJournal::open(&path, kept)?), &path)?;
     Ok(Restate::open(Arc::new(journal), registry, options).await?)
 }
 

@@ -325,6 +325,11 @@ impl Mirror {
     /// If the journal failed.
     pub(crate) async fn settle(&mut self) -> Result<(), Error> {
         self.write()?;
+        // Mostly so: then nobody is to be woken.
+        if self.progress.failed.get().is_none() && self.progress.durable.load(Ordering::Acquire) >= self.sent
+        {
+            return Ok(());
+        }
         std::future::poll_fn(|cx| {
             self.progress.waiter.register(cx.waker());
             match self.progress.failed.get() {

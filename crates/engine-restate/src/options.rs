@@ -47,9 +47,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// What the journal's writer is best told to be patient for: Restate's history moves in milliseconds in any case, and the
-    /// server needs the processor that a commit for each append would take.
-    pub const JOURNAL_PATIENCE: Duration = Duration::from_micros(1_500);
+    /// What the journal's writer is best told to be patient for, behind a [spool](midwatch_journal::spool::SpooledJournal)
+    /// so that no run waits for it: the server needs the processor that a commit for each append would take.
+    pub const JOURNAL_PATIENCE: Duration = Duration::from_micros(4_000);
 
     /// The defaults: a server on this machine with its usual ports, any free port of the loopback interface, attempts of
     /// at most 1 h, 7 days of memory of ended runs, 10 s in memory, 30 s to drain, open runs compared every five minutes.

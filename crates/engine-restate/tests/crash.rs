@@ -11,7 +11,8 @@ use std::time::Duration;
 use midwatch_engine_conformance::check_laws;
 use midwatch_engine_conformance::server::{RestateServer, free_ports};
 use midwatch_engine_restate::{Options, Restate};
-use midwatch_journal::sqlite::SqliteJournal;
+use midwatch_journal::spool::SpooledJournal;
+use midwatch_journal::sqlite::{self, SqliteJournal};
 use midwatch_journal::story::story_without_crashes;
 use midwatch_journal::{Journal, RunQuery};
 use midwatch_workflow::{
@@ -180,8 +181,11 @@ fn the_worker_itself() {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let worker = format!("process {}", std::process::id());
         let options = Options { ingress, admin, listen, ..Options::new(worker) };
-        let journal =
-            SqliteJournal::open(folder.join("journal.db"), Default::default()).expect("the journal");
+        // As the front door opens it.
+        let path = folder.join("journal.db");
+        let kept = sqlite::Options { patience: Options::JOURNAL_PATIENCE, ..Default::default() };
+        let journal = Arc::new(SqliteJournal::open(&path, kept).expect("the journal"));
+        let journal = SpooledJournal::over(journal, &path).expect("the spool");
         let engine = Restate::open(Arc::new(journal), registry(&folder), options).await.expect("open");
         let id = WorkflowId::new("the-saga").expect("a workflow id");
         let new = NewRun { workflow_id: Some(id), ..NewRun::new("saga", Payload::null()) };

@@ -21,6 +21,7 @@ mod repeat;
 pub mod replay;
 mod respond;
 mod spent;
+pub mod spool;
 pub mod sqlite;
 pub mod story;
 mod summary;

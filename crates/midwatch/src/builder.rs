@@ -80,9 +80,10 @@ pub(crate) mod sealed {
     }
 
     pub trait Opens {
-        /// How long commits of the journal may wait for more to share them, while much comes.
-        fn patience(&self) -> Duration {
-            Duration::ZERO
+        /// If the truth of its runs is elsewhere, so that its journal may be behind a spool: how long commits may wait for
+        /// more to share them, while much comes.
+        fn patience(&self) -> Option<Duration> {
+            None
         }
 
         fn open(self, setup: Setup) -> BoxFuture<'static, Result<Opened, EngineError>>;
@@ -217,9 +218,8 @@ impl<K: Kind> Builder<K> {
             drop(tokio::task::spawn_blocking(midwatch_providers::Prices::warm));
             self.price_file.map(crate::prices::watch).transpose()?
         };
-        let kept = midwatch_journal::sqlite::Options { patience: self.kind.patience(), ..Default::default() };
-        let file = JournalFile::open(self.path.clone(), kept).await?;
-        let journal: Arc<dyn Journal> = Arc::clone(&file.journal) as _;
+        let file = JournalFile::open(self.path.clone(), self.kind.patience()).await?;
+        let journal = file.record();
         // Before runs are taken up, so that a new cursor misses nothing of what this engine does.
         #[cfg(feature = "otlp")]
         let traces = crate::traces::Traces::start(self.traces, &self.path, &file).await?;

@@ -90,8 +90,8 @@ impl Builder<OnRestate> {
 impl Kind for OnRestate {}
 
 impl Opens for OnRestate {
-    fn patience(&self) -> Duration {
-        Options::JOURNAL_PATIENCE
+    fn patience(&self) -> Option<Duration> {
+        Some(Options::JOURNAL_PATIENCE)
     }
 
     fn open(self, setup: Setup) -> BoxFuture<'static, Result<Opened, EngineError>> {

@@ -39,7 +39,6 @@ mod recorder;
 mod recovery;
 mod run;
 mod shared;
-mod spool;
 mod state;
 mod tend;
 mod writer;

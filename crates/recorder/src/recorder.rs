@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use midwatch_journal::spool::Spool;
 use midwatch_journal::sqlite::SqliteJournal;
 use midwatch_journal::{Journal, Lease, RunQuery, RunSummary};
 use midwatch_workflow::{RunStarted, Timestamp, WorkflowId};
@@ -14,7 +15,6 @@ use crate::marks;
 use crate::recovery::recover;
 use crate::run::{Run, RunCell};
 use crate::shared::Shared;
-use crate::spool::Spool;
 use crate::state::RunState;
 use crate::writer::Writer;
 

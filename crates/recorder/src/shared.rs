@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use midwatch_journal::Journal;
+use midwatch_journal::spool::Spool;
 use midwatch_workflow::WorkflowId;
 
 use crate::ask::Options;
 use crate::booked::Booked;
 use crate::error::Error;
 use crate::run::RunCell;
-use crate::spool::Spool;
 use crate::state::{RunState, Told};
 use crate::writer::Writer;
 

@@ -48,7 +48,7 @@ pub struct Options {
     pub size_max: Option<u64>,
     /// How long a commit may wait for more appends to share it, while they come in crowds; zero for not at all. Whoever waits
     /// for an append before going on is held up by as much, and a crowd needs far fewer commits. Appends that come one
-    /// by one never wait.
+    /// by one wait for no other, but all are left to the writer's thread.
     pub patience: Duration,
 }
 

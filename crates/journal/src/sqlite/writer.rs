@@ -26,6 +26,8 @@ use crate::{Appended, Commits, Error};
 /// The writer as its journal holds it.
 pub(super) struct Writer {
     shared: Arc<Shared>,
+    /// Nobody need be answered at once: all is left to the thread.
+    is_patient: bool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -133,12 +135,14 @@ impl Writer {
             .name("midwatch-journal".to_owned())
             .spawn(move || work.run())
             .map_err(|error| Error::io(&path, error))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        let is_patient = !options.patience.is_zero();
+        Ok(Self { shared, is_patient, thread: Mutex::new(Some(thread)) })
     }
 
     /// Writes an append at once, if nobody else writes or waits and the disk is fast; hands it over otherwise.
     pub(super) fn append(&self, entry: Entry, pending: Pending) {
-        let Some((outcome, left)) = self.shared.write_lone(&entry) else {
+        let written = if self.is_patient { None } else { self.shared.write_lone(&entry) };
+        let Some((outcome, left)) = written else {
             return self.send(Task::Append(entry, pending));
         };
         pending.answer(outcome);

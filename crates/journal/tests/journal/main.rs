@@ -9,4 +9,5 @@ mod errors;
 mod fold;
 mod format;
 mod lease;
+mod spooled;
 mod sqlite;

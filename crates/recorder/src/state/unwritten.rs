@@ -6,7 +6,7 @@ use midwatch_journal::{Append, RunSummary};
 use midwatch_workflow::{Event, Timestamp};
 
 use super::{RunState, Told};
-use crate::spool::Held;
+use midwatch_journal::spool::Held;
 
 /// How long a summary of a busy run may trail its journal.
 const SUMMARY_LAG: Duration = Duration::from_millis(750);

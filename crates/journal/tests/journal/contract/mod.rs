@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use midwatch_journal::Journal;
 use midwatch_journal::memory::MemoryJournal;
+use midwatch_journal::spool::SpooledJournal;
 use midwatch_journal::sqlite::{Options, SqliteJournal};
 
 /// A journal and whatever must live as long as it.
@@ -26,19 +27,29 @@ fn sqlite() -> Store {
     Store { journal: Arc::new(journal), _folder: Some(folder) }
 }
 
-/// Makes a test of each claim for each store.
+fn spooled() -> Store {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.db");
+    let journal = Arc::new(SqliteJournal::open(&path, Options::default()).unwrap());
+    Store { journal: Arc::new(SpooledJournal::over(journal, &path).unwrap()), _folder: Some(folder) }
+}
+
+/// Makes a test of each claim for each of these stores.
 macro_rules! claims {
-    ($($module:ident: $($claim:ident),+ $(,)?;)+) => {
-        mod in_memory {
-            $($(#[test] fn $claim() { super::$module::$claim(&*super::memory().journal); })+)+
-        }
-        mod in_sqlite {
-            $($(#[test] fn $claim() { super::$module::$claim(&*super::sqlite().journal); })+)+
-        }
+    (@ $make:ident { $($module:ident: $($claim:ident),+ $(,)?;)+ }) => {
+        $($(#[test] fn $claim() { super::$module::$claim(&*super::$make().journal); })+)+
+    };
+    ($($store:ident: $make:ident),+ => $claims:tt) => {
+        $(mod $store { claims! { @ $make $claims } })+
     };
 }
 
-claims! {
+// One behind a spool tells of a conflict with the run's next append: `spooled.rs`.
+claims! { told_at_once_in_memory: memory, told_at_once_in_sqlite: sqlite => {
+    appending: other_events_of_a_taken_number_are_a_conflict;
+} }
+
+claims! { in_memory: memory, in_sqlite: sqlite, behind_a_spool: spooled => {
     appending:
         events_come_back_in_order_as_they_were_written,
         events_after_a_number_leave_out_the_ones_before_it_even_inside_an_append,
@@ -52,7 +63,6 @@ claims! {
         a_start_repeated_with_another_input_is_a_conflict,
         a_start_repeated_with_more_than_itself_is_a_conflict,
         the_same_append_twice_is_written_once,
-        other_events_of_a_taken_number_are_a_conflict,
         an_append_over_the_limit_is_refused_alone,
         a_refused_append_leaves_no_trace,
         a_summary_is_replaced_by_the_next_one,
@@ -74,4 +84,4 @@ claims! {
         letters_come_in_the_order_of_posting,
         an_answered_letter_does_not_come_again,
         numbers_of_answered_letters_are_not_used_again;
-}
+} }

@@ -1,9 +1,12 @@
-//! What was told and is not yet synced in the journal, in two files beside it that take turns.
+//! What was told and is not yet synced in a journal, in two files beside it that take turns.
 //!
 //! A record is written, not synced: it outlives the process and not the machine. When all that a file holds is in the
 //! journal its turn comes again, from its beginning: what was written last time is told by the number of the turn, and
 //! written over, since a file that grows anew costs more than one that has its place. Nothing is lost if a record is in
 //! both places: it is known again by run and number.
+
+mod bring_up;
+mod spooled;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -12,6 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use midwatch_workflow::{Event, RunId};
 use xxhash_rust::xxh3::xxh3_64;
+
+pub use bring_up::{Gap, bring_up};
+pub use spooled::SpooledJournal;
 
 /// From this size on the other file is used, as soon as it is empty.
 const TURN_BYTES: u64 = 4 << 20;
@@ -23,9 +29,10 @@ const HEAD_BYTES: usize = 4 + 8 + 8 + 16 + 8;
 const SUMMED_FROM: usize = 4 + 8;
 
 /// How many records of each file are not in the journal yet.
-pub(crate) type Held = [u32; 2];
+pub type Held = [u32; 2];
 
-pub(crate) struct Spool {
+/// The two files.
+pub struct Spool {
     /// `None` for a journal without a file.
     files: Option<Mutex<Files>>,
 }
@@ -41,19 +48,26 @@ struct Files {
 
 /// Events of one run, as they were told.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Record {
-    pub(crate) run: RunId,
-    pub(crate) first: u64,
-    pub(crate) events: Vec<Event>,
+pub struct Record {
+    /// The run.
+    pub run: RunId,
+    /// The number of the first of them.
+    pub first: u64,
+    /// The events.
+    pub events: Vec<Event>,
 }
 
 impl Spool {
-    pub(crate) fn none() -> Self {
+    /// One that keeps nothing, for a journal without a file.
+    pub fn none() -> Self {
         Self { files: None }
     }
 
     /// Opens the spool of the journal at `journal` and reads what an earlier process left in it.
-    pub(crate) fn open(journal: &Path) -> io::Result<(Self, Vec<Record>)> {
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn open(journal: &Path) -> io::Result<(Self, Vec<Record>)> {
         let open = |name| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(name);
         let mut files = [open(beside(journal, 0))?, open(beside(journal, 1))?];
         let mut records = Vec::new();
@@ -71,15 +85,22 @@ impl Spool {
     }
 
     /// Begins anew, once everything that was left is in the journal.
-    pub(crate) fn clear(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn clear(&self) -> io::Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
         let mut files = Self::lock(files);
         files.begin(0, 0)?;
         files.begin(1, 0)
     }
 
-    /// Writes events, the comma-separated items of a JSON array.
-    pub(crate) fn write(&self, run: RunId, first: u64, events: &str, held: &mut Held) -> io::Result<()> {
+    /// Writes events, the comma-separated items of a JSON array; they outlive the process when this returns. What holds the
+    /// file for them is added to `held`, to be [released](Self::release) when they are in the journal.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write(&self, run: RunId, first: u64, events: &str, held: &mut Held) -> io::Result<()> {
         let Some(files) = &self.files else { return Ok(()) };
         let turn = Self::lock(files).write(run, first, events)?;
         held[turn] += 1;
@@ -87,7 +108,7 @@ impl Spool {
     }
 
     /// Records are in the journal.
-    pub(crate) fn release(&self, held: Held) {
+    pub fn release(&self, held: Held) {
         let Some(files) = &self.files else { return };
         let mut files = Self::lock(files);
         for (left, done) in files.held.iter_mut().zip(held) {
