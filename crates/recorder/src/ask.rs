@@ -19,7 +19,7 @@ pub struct Options {
     pub idle: Duration,
     /// A [held](NewRun::is_held) run is given up after so long without a word: what was under way in it counts as lost. 1 hour.
     pub held: Duration,
-    /// How long what was told may wait for more to share a commit with. 5 ms.
+    /// How long what was told may wait for more to share a commit with. 8 ms.
     pub linger: Duration,
     /// The most that may wait for the journal, in bytes; beyond it nothing is taken. 64 MiB.
     pub behind_max: usize,
@@ -34,7 +34,7 @@ impl Options {
             worker: worker.into(),
             idle: Duration::from_secs(4 * 60),
             held: Duration::from_secs(3600),
-            linger: Duration::from_millis(5),
+            linger: Duration::from_millis(8),
             behind_max: 64 << 20,
             runs_max: 10_000,
         }

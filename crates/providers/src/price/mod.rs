@@ -5,6 +5,7 @@
 //! pico-dollars, which is exact: published prices are whole pico-dollars a token, and a float holds a call of a thousand
 //! dollars to a tenth of one. From there on only integers are added.
 
+mod card;
 mod file;
 
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,6 +14,7 @@ use genai_prices::{Calculator, PriceRequest, Usage as Counts, UsageKey};
 use midwatch_workflow::{Charge, Money, Timestamp, Usage};
 
 use crate::usage::Report;
+use card::Cards;
 use file::PriceFile;
 
 /// The version of the bundled tables, and the newest date on which they know of a changed price.
@@ -43,6 +45,7 @@ pub struct Prices {
     /// A newer table than the bundled one, and its name.
     table: Option<(Calculator, String)>,
     own: Option<PriceFile>,
+    cards: Cards,
 }
 
 /// A cost and where it comes from.
@@ -116,24 +119,19 @@ impl Prices {
     }
 
     fn quote_model(&self, provider: &str, model: &str, report: &Report, at: Timestamp) -> Option<Quote> {
-        if let Some(quote) =
-            self.own.as_ref().and_then(|own| own.quote(&format!("{provider}:{model}"), &report.usage))
-        {
+        let target = format!("{provider}:{model}");
+        if let Some(quote) = self.own.as_ref().and_then(|own| own.quote(&target, &report.usage)) {
             return Some(quote);
         }
         let (calculator, source) = match &self.table {
             Some((table, name)) => (table, name.as_str()),
             None => (Calculator::bundled(), BUNDLED),
         };
-        let counts = counts(report);
         let provider = if provider == "gemini" { "google" } else { provider };
-        let time = UNIX_EPOCH + Duration::from_micros(at.as_micros());
-        let mut request = PriceRequest::new(model, &counts).with_provider_id(provider).with_timestamp(time);
-        if let Some(tier) = &report.tier {
-            request = request.with_price_context("service_tier", tier);
-        }
-        let usd = calculator.calculate(&request).ok()?.total_price;
-        Some(Quote { cost: picos(usd)?, source: source.to_owned() })
+        let ask = |report: &Report| of_tables(calculator, provider, model, report, at);
+        let of = |usage| ask(&Report { usage, ..Report::default() });
+        let cost = self.cards.price(&target, report, at, of).or_else(|| ask(report))?;
+        Some(Quote { cost, source: source.to_owned() })
     }
 
     /// Puts the price on a charge that has none; leaves it unpriced if none is known.
@@ -147,6 +145,23 @@ impl Prices {
             None => charge,
         }
     }
+}
+
+/// What the tables say; `None` if they know no price.
+fn of_tables(
+    calculator: &Calculator,
+    provider: &str,
+    model: &str,
+    report: &Report,
+    at: Timestamp,
+) -> Option<Money> {
+    let counts = counts(report);
+    let time = UNIX_EPOCH + Duration::from_micros(at.as_micros());
+    let mut request = PriceRequest::new(model, &counts).with_provider_id(provider).with_timestamp(time);
+    if let Some(tier) = &report.tier {
+        request = request.with_price_context("service_tier", tier);
+    }
+    picos(calculator.calculate(&request).ok()?.total_price)
 }
 
 /// Prices a charge of which nothing but its usage is known, with the bundled tables.
@@ -234,6 +249,39 @@ mod tests {
         }
         let charge = Charge { target: "openai:no-such-model".into(), usage, ..Charge::default() };
         assert_eq!(price_bundled(charge.clone(), NOW), charge);
+    }
+
+    #[test]
+    fn whoever_is_asked_often_gives_what_the_tables_give_for_every_model() {
+        let mut cards = 0;
+        for provider in Calculator::bundled().providers() {
+            for model in provider.models() {
+                let ask =
+                    |usage| of_tables(Calculator::bundled(), provider.id(), model.id(), &report(usage), NOW);
+                let Some(card) = card::Card::find(ask) else { continue };
+                cards += 1;
+                for size in [3, 1_234, 31_999, 127_000, 199_999, 260_000, 900_000, 3_141_592] {
+                    for (cached, output) in [(0, 0), (size / 3, size / 7), (size - 1, 2), (0, size)] {
+                        let usage = Usage { input: size, cached, output, ..Usage::default() };
+                        assert_eq!(
+                            card.price(&usage),
+                            ask(usage),
+                            "{}:{} {usage:?}",
+                            provider.id(),
+                            model.id()
+                        );
+                    }
+                }
+            }
+        }
+        assert!(cards > 500, "{cards} models have cards");
+        let prices = Prices::bundled();
+        for input in 1..200 {
+            let usage = Usage { input, output: 2 * input, ..Usage::default() };
+            let quote = prices.quote("openai:gpt-4o-mini", &report(usage), NOW).expect("priced");
+            // $0.15 and $0.60 for a million.
+            assert_eq!(quote.cost.as_picos(), input * 150_000 + 2 * input * 600_000);
+        }
     }
 
     #[test]
