@@ -13,6 +13,8 @@ use crate::settings::{Otlp, SettingsError};
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The longest wait that a collector may ask for.
 const ASKED_MAX: Duration = Duration::from_secs(300);
+/// How long until it is looked again whether there is anything to send.
+const NOT_YET: Duration = Duration::from_millis(100);
 /// How often it is said that a collector is still away.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -91,7 +93,7 @@ impl Pusher {
         let mut away = None;
         loop {
             let wait = match read() {
-                None => self.interval,
+                None => NOT_YET.min(self.interval),
                 Some(reading) => self.step(&reading, &mut away, &report).await,
             };
             tokio::time::sleep(wait).await;

@@ -117,6 +117,7 @@ fn what_is_sent_over_http_and_grpc_is_what_stands_at_the_page() {
         let url = said["metrics_url"].as_str().unwrap();
         let ended = r#"midwatch_runs_ended_total{workflow="research",status="completed"} 3"#;
         let page = until(|| Some(get(url)).filter(|page| page.lines().any(|line| line.starts_with(ended))));
+        until(|| (datadog.metrics().len() == 1).then_some(()));
         // The interval is a minute, so this is what it sends when it is told to stop.
         assert!(watch.stop().success());
         let requests = datadog.metrics();
