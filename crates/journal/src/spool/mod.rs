@@ -9,7 +9,7 @@ mod bring_up;
 mod spooled;
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -131,6 +131,10 @@ impl Files {
         let mut buffer = std::mem::take(&mut self.buffer);
         encode(&mut buffer, self.turn, run, first, events);
         let written = self.files[which].write_all(&buffer);
+        if written.is_err() {
+            // What was written of it is written over: nothing behind a torn record would be read again.
+            self.files[which].seek(SeekFrom::Start(self.sizes[which]))?;
+        }
         let bytes = buffer.len() as u64;
         self.buffer = buffer;
         written?;
